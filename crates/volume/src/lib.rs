@@ -1,0 +1,14 @@
+//! Files to volumes and back, and what a label means.
+//!
+//! Order of reading: a file becomes a [`Volume`] (`format`), the image is
+//! normalised (`normalise`) and brought to the wanted spacing (`resample`),
+//! label values become [`Labels`] under a stated [`LabelScheme`] (`labels`).
+//! Arrays are `[z, y, x]`, several channels `[c, z, y, x]`, spacing in mm in
+//! the same order.
+
+pub mod volume;
+
+pub mod labels;
+
+pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
+pub use volume::{Geometry, Image, Samples, Volume};
