@@ -5,7 +5,17 @@
 //! are `n d h w c`, channels innermost. Every operation has one plain
 //! `reference` (nested loops, f64 sums) that the fast ones are tested against.
 
+// What every kernel is handed.
+pub mod isa;
 pub mod random;
 pub mod threads;
+pub mod view;
 
+// The operations, in the order a voxel meets them.
+pub mod conv3d;
+
+mod micro;
+
+pub use isa::Isa;
 pub use threads::Threads;
+pub use view::{Dropout, Shape, Source, Target, Transform, View};

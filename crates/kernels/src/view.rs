@@ -1,0 +1,298 @@
+//! How an operation reads its input: stored tensors with what is still to be
+//! done to them.
+//!
+//! A stored activation is a raw convolution output. Its normalisation, its
+//! activation and its dropout are a [`Transform`] that is applied when the next
+//! operation loads it; cropping and concatenation are a [`View`] of one or two
+//! [`Source`]s. Nothing of this is ever written back to memory.
+
+/// Extents of a tensor `n d h w c`, channels innermost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Samples.
+    pub n: usize,
+    /// `[d, h, w]`.
+    pub space: [usize; 3],
+    /// Channels.
+    pub c: usize,
+}
+
+impl Shape {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.n * self.voxels() * self.c
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Voxels of one sample.
+    pub fn voxels(&self) -> usize {
+        self.space.iter().product()
+    }
+
+    /// Offset of the first channel of a voxel.
+    pub fn at(&self, n: usize, [d, h, w]: [usize; 3]) -> usize {
+        (((n * self.space[0] + d) * self.space[1] + h) * self.space[2] + w) * self.c
+    }
+}
+
+/// Which activations are dropped: a pure function of (key, element).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Differs for every layer and step.
+    pub key: u64,
+    /// Probability of being dropped, below 1.
+    pub rate: f32,
+}
+
+impl Dropout {
+    /// Factor of element `index`: 0 when dropped, else `1 / (1 - rate)`.
+    #[inline(always)]
+    pub fn factor(&self, index: usize) -> f32 {
+        // SplitMix64's finaliser: every bit of the counter reaches every bit
+        // of the result, and it is a handful of instructions.
+        let mut z = self
+            .key
+            .wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        let uniform = (z >> 40) as f32 * (1.0 / (1u64 << 24) as f32);
+        if uniform < self.rate {
+            0.0
+        } else {
+            1.0 / (1.0 - self.rate)
+        }
+    }
+}
+
+/// What is still to be done to a stored value `y`:
+/// `dropout(activation(scale * y + shift))`.
+#[derive(Clone, Copy, Debug)]
+pub struct Transform<'a> {
+    /// `n * c` factors.
+    pub scale: &'a [f32],
+    /// `n * c` summands.
+    pub shift: &'a [f32],
+    /// Factor of negative values: 0 for ReLU, 1 for none.
+    pub slope: f32,
+    /// In training only.
+    pub dropout: Option<Dropout>,
+}
+
+impl Transform<'_> {
+    /// The transformed value of element `index` with channel `nc = n * C + c`.
+    #[inline(always)]
+    pub fn apply(&self, y: f32, nc: usize, index: usize) -> f32 {
+        let u = y * self.scale[nc] + self.shift[nc];
+        let z = if u > 0.0 { u } else { u * self.slope };
+        match self.dropout {
+            Some(dropout) => z * dropout.factor(index),
+            None => z,
+        }
+    }
+
+    /// The derivative of [`apply`](Self::apply) by `u = scale * y + shift`.
+    #[inline(always)]
+    pub fn derivative(&self, y: f32, nc: usize, index: usize) -> f32 {
+        let u = y * self.scale[nc] + self.shift[nc];
+        let slope = if u > 0.0 { 1.0 } else { self.slope };
+        match self.dropout {
+            Some(dropout) => slope * dropout.factor(index),
+            None => slope,
+        }
+    }
+}
+
+/// A stored tensor, from `crop` on.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// `n d h w c`.
+    pub data: &'a [f32],
+    /// Of `data`.
+    pub shape: Shape,
+    /// First voxel that is seen, `[d, h, w]`.
+    pub crop: [usize; 3],
+    /// What is still to be done to the values; `None` for nothing.
+    pub transform: Option<Transform<'a>>,
+}
+
+/// One or two sources side by side in the channel direction, zeros around.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// In the order of their channels.
+    pub sources: &'a [Source<'a>],
+    /// Voxels seen, `[d, h, w]`, without the padding.
+    pub space: [usize; 3],
+    /// Zeros on each side, `[d, h, w]`.
+    pub pad: [usize; 3],
+}
+
+impl<'a> View<'a> {
+    /// All of one tensor as it is stored.
+    pub fn of(source: &'a Source<'a>) -> Self {
+        Self {
+            sources: std::slice::from_ref(source),
+            space: source.shape.space,
+            pad: [0; 3],
+        }
+    }
+
+    /// Samples.
+    pub fn n(&self) -> usize {
+        self.sources[0].shape.n
+    }
+
+    /// Channels of all sources together.
+    pub fn c(&self) -> usize {
+        self.sources.iter().map(|source| source.shape.c).sum()
+    }
+
+    /// Extent with padding, `[d, h, w]`.
+    pub fn padded(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.space[axis] + 2 * self.pad[axis])
+    }
+
+    /// One transformed value; `at` counts from the padding. For references.
+    pub fn value(&self, n: usize, at: [usize; 3], c: usize) -> f32 {
+        let inside = (0..3).all(|a| at[a] >= self.pad[a] && at[a] < self.pad[a] + self.space[a]);
+        if !inside {
+            return 0.0;
+        }
+        let mut c = c;
+        for source in self.sources {
+            if c < source.shape.c {
+                let place = std::array::from_fn(|a| at[a] - self.pad[a] + source.crop[a]);
+                let index = source.shape.at(n, place) + c;
+                let y = source.data[index];
+                return source
+                    .transform
+                    .map_or(y, |t| t.apply(y, n * source.shape.c + c, index));
+            }
+            c -= source.shape.c;
+        }
+        0.0
+    }
+
+    /// Loads the transformed channels `c0..c1` of the voxels `w0..w0 + len` of
+    /// row `(n, d, h)`, coordinates counted from the padding, into
+    /// `out[(w - w0) * (c1 - c0) + c - c0]`.
+    pub fn load_row(
+        &self,
+        n: usize,
+        [d, h, w0]: [usize; 3],
+        len: usize,
+        c0: usize,
+        c1: usize,
+        out: &mut [f32],
+    ) {
+        let width = c1 - c0;
+        let out = &mut out[..len * width];
+        let inside =
+            |at: usize, axis: usize| at >= self.pad[axis] && at < self.pad[axis] + self.space[axis];
+        if !inside(d, 0) || !inside(h, 1) {
+            out.fill(0.0);
+            return;
+        }
+        // Voxels of the row that are inside: begin..end, counted from w0.
+        let begin = self.pad[2].saturating_sub(w0).min(len);
+        let end = (self.pad[2] + self.space[2])
+            .saturating_sub(w0)
+            .min(len)
+            .max(begin);
+        out[..begin * width].fill(0.0);
+        out[end * width..].fill(0.0);
+        if begin == end {
+            return;
+        }
+        let mut first = 0; // first channel of this source in the view
+        for source in self.sources {
+            let (low, high) = (c0.max(first), c1.min(first + source.shape.c));
+            if low < high {
+                let place = [d - self.pad[0], h - self.pad[1], w0 + begin - self.pad[2]]
+                    .into_iter()
+                    .zip(source.crop);
+                let mut at = [0; 3];
+                for (to, (from, crop)) in at.iter_mut().zip(place) {
+                    *to = from + crop;
+                }
+                let channels = low - first..high - first;
+                load(
+                    source,
+                    n,
+                    at,
+                    end - begin,
+                    channels,
+                    &mut out[begin * width..end * width],
+                    width,
+                    low - c0,
+                );
+            }
+            first += source.shape.c;
+        }
+    }
+}
+
+/// The inside part of a row of one source; `to` is the first channel in `out`.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the inner half of load_row, which has checked them"
+)]
+#[inline(always)]
+fn load(
+    source: &Source<'_>,
+    n: usize,
+    at: [usize; 3],
+    len: usize,
+    channels: std::ops::Range<usize>,
+    out: &mut [f32],
+    width: usize,
+    to: usize,
+) {
+    let c = source.shape.c;
+    let start = source.shape.at(n, at);
+    let rows = source.data[start..start + len * c].chunks_exact(c);
+    let many = channels.len();
+    let Some(transform) = source.transform else {
+        if width == c && many == c {
+            out.copy_from_slice(&source.data[start..start + len * c]);
+        } else {
+            for (row, out) in rows.zip(out.chunks_exact_mut(width)) {
+                out[to..to + many].copy_from_slice(&row[channels.clone()]);
+            }
+        }
+        return;
+    };
+    let scale = &transform.scale[n * c..][channels.clone()];
+    let shift = &transform.shift[n * c..][channels.clone()];
+    let slope = transform.slope;
+    for (w, (row, out)) in rows.zip(out.chunks_exact_mut(width)).enumerate() {
+        let row = &row[channels.clone()];
+        let out = &mut out[to..to + many];
+        for i in 0..many {
+            let u = row[i] * scale[i] + shift[i];
+            out[i] = if u > 0.0 { u } else { u * slope };
+        }
+        if let Some(dropout) = transform.dropout {
+            let index = start + w * c + channels.start;
+            for (i, value) in out.iter_mut().enumerate() {
+                *value *= dropout.factor(index + i);
+            }
+        }
+    }
+}
+
+/// Where an operation writes: a part of a tensor, from `crop` on.
+pub struct Target<'a> {
+    /// `n d h w c`.
+    pub data: &'a mut [f32],
+    /// Of `data`.
+    pub shape: Shape,
+    /// First voxel that is written, `[d, h, w]`.
+    pub crop: [usize; 3],
+    /// Whether to add to what is there.
+    pub accumulate: bool,
+}

@@ -1,0 +1,334 @@
+//! Every convolution kernel, every instruction set, against the reference.
+
+use rand::Rng;
+use unet3d_kernels::conv3d::{Context, KERNELS, Kernel, Problem, flipped, reference::Reference};
+use unet3d_kernels::random::{Stream, generator};
+use unet3d_kernels::{Dropout, Isa, Shape, Source, Target, Threads, Transform, View};
+
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = generator(seed, Stream::Test, 0);
+    (0..count)
+        .map(|_| (random.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0)
+        .collect()
+}
+
+/// Small integers: sums are exact, so kernels without transforms must agree to the bit.
+fn integers(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = generator(seed, Stream::Test, 1);
+    (0..count)
+        .map(|_| (random.next_u32() % 7) as f32 - 3.0)
+        .collect()
+}
+
+/// (n, space, channels of the two sources, out channels, kernel, pad)
+type Case = (usize, [usize; 3], [usize; 2], usize, [usize; 3], [usize; 3]);
+
+/// Sizes at, below and above the edges of the register tile (6 voxels, 16
+/// channels), the channel blocks (48, 64) and the kernel itself.
+const CASES: &[Case] = &[
+    (1, [3, 3, 3], [1, 0], 1, [3, 3, 3], [0, 0, 0]),
+    (1, [1, 1, 1], [2, 0], 3, [3, 3, 3], [1, 1, 1]),
+    (2, [4, 5, 8], [3, 0], 16, [3, 3, 3], [0, 0, 0]),
+    (1, [5, 4, 7], [16, 0], 17, [3, 3, 3], [1, 1, 1]),
+    (1, [3, 6, 13], [15, 0], 15, [1, 3, 3], [0, 1, 1]),
+    (1, [3, 3, 9], [8, 0], 3, [1, 1, 1], [0, 0, 0]),
+    (2, [4, 4, 6], [7, 9], 32, [3, 3, 3], [0, 0, 0]),
+    (1, [4, 5, 14], [33, 32], 20, [3, 3, 3], [1, 1, 1]),
+    (1, [3, 4, 20], [48, 0], 33, [3, 1, 3], [1, 0, 1]),
+    (1, [3, 3, 8], [64, 65], 16, [3, 3, 3], [0, 0, 0]),
+    (1, [6, 21, 23], [5, 0], 18, [3, 3, 3], [2, 2, 2]),
+    (1, [8, 10, 10], [32, 0], 32, [3, 3, 3], [1, 1, 1]),
+];
+
+struct Inputs {
+    data: [Vec<f32>; 2],
+    scale: [Vec<f32>; 2],
+    shift: [Vec<f32>; 2],
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+fn with_problem(case: &Case, exact: bool, run: impl FnOnce(&Problem<'_>, &[f32], &[f32], &str)) {
+    let (n, space, c, out_c, kernel, pad) = *case;
+    let make = if exact { integers } else { numbers };
+    // The second source is larger and cropped.
+    let crop = [[0; 3], [1, 0, 2]];
+    let shapes = [0, 1].map(|s| Shape {
+        n,
+        space: std::array::from_fn(|a| space[a] + 2 * crop[s][a]),
+        c: c[s],
+    });
+    let inputs = Inputs {
+        data: [0, 1].map(|s| make(shapes[s].len(), 3 + s as u64)),
+        scale: [0, 1].map(|s| numbers(n * c[s], 5 + s as u64)),
+        shift: [0, 1].map(|s| numbers(n * c[s], 7 + s as u64)),
+        weights: make(kernel.iter().product::<usize>() * (c[0] + c[1]) * out_c, 11),
+        bias: make(out_c, 12),
+    };
+    let transform = |s: usize| {
+        (!exact).then(|| Transform {
+            scale: &inputs.scale[s],
+            shift: &inputs.shift[s],
+            slope: if s == 0 { 0.0 } else { 0.1 },
+            dropout: (s == 1).then_some(Dropout { key: 99, rate: 0.3 }),
+        })
+    };
+    let sources: Vec<Source<'_>> = (0..if c[1] == 0 { 1 } else { 2 })
+        .map(|s| Source {
+            data: &inputs.data[s],
+            shape: shapes[s],
+            crop: crop[s],
+            transform: transform(s),
+        })
+        .collect();
+    let problem = Problem {
+        input: View {
+            sources: &sources,
+            space,
+            pad,
+        },
+        kernel,
+        out_c,
+    };
+    run(
+        &problem,
+        &inputs.weights,
+        &inputs.bias,
+        &format!("{case:?} exact {exact}"),
+    );
+}
+
+fn forward(
+    kernel: &dyn Kernel,
+    context: Context<'_>,
+    problem: &Problem<'_>,
+    weights: &[f32],
+    bias: &[f32],
+) -> Vec<f32> {
+    // Into the middle of a larger tensor, with a guard zone that must stay.
+    let y = problem.output();
+    let shape = Shape {
+        n: y.n,
+        space: y.space.map(|s| s + 3),
+        c: y.c,
+    };
+    let mut out = vec![7.5; shape.len()];
+    let mut scratch = vec![f32::NAN; kernel.scratch(&problem.size(), context.threads.count())];
+    let target = Target {
+        data: &mut out,
+        shape,
+        crop: [1, 2, 1],
+        accumulate: false,
+    };
+    kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
+    let mut inside = Vec::new();
+    for n in 0..y.n {
+        for d in 0..shape.space[0] {
+            for h in 0..shape.space[1] {
+                for w in 0..shape.space[2] {
+                    let within = (1..1 + y.space[0]).contains(&d)
+                        && (2..2 + y.space[1]).contains(&h)
+                        && (1..1 + y.space[2]).contains(&w);
+                    let at = shape.at(n, [d, h, w]);
+                    if within {
+                        inside.extend_from_slice(&out[at..at + y.c]);
+                    } else {
+                        assert!(
+                            out[at..at + y.c].iter().all(|v| *v == 7.5),
+                            "guard zone at {d},{h},{w}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    inside
+}
+
+fn weights_gradient(
+    kernel: &dyn Kernel,
+    context: Context<'_>,
+    problem: &Problem<'_>,
+    dy: &[f32],
+) -> Vec<f32> {
+    let mut dw = vec![1.0; problem.size().weights()];
+    let mut scratch = vec![f32::NAN; kernel.scratch(&problem.size(), context.threads.count())];
+    kernel.backward_weights(context, problem, dy, &mut dw, &mut scratch);
+    dw
+}
+
+/// Largest difference relative to `eps * sqrt(K) * largest value`.
+fn compare(
+    failures: &mut Vec<String>,
+    what: &str,
+    got: &[f32],
+    want: &[f32],
+    terms: usize,
+    exact: bool,
+) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let largest = want.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let bound = if exact {
+        0.0
+    } else {
+        4.0 * f32::EPSILON * (terms as f32).sqrt() * largest.max(1.0)
+    };
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        if !((g - w).abs() <= bound) {
+            failures.push(format!(
+                "{what}: element {i} is {g}, should be {w} (bound {bound:e})"
+            ));
+            return;
+        }
+    }
+}
+
+#[test]
+fn kernels_agree_with_the_reference() {
+    let threads = [1, 2, 7].map(|count| Threads::new(count).unwrap());
+    let mut failures = Vec::new();
+    for case in CASES {
+        for exact in [true, false] {
+            with_problem(case, exact, |problem, weights, bias, what| {
+                let plain = Context {
+                    threads: &threads[0],
+                    isa: Isa::PORTABLE,
+                };
+                let y = forward(&Reference, plain, problem, weights, bias);
+                let dy = if exact {
+                    integers(y.len(), 21)
+                } else {
+                    numbers(y.len(), 21)
+                };
+                let dw = weights_gradient(&Reference, plain, problem, &dy);
+                let terms = problem.size().weights() / problem.out_c;
+                for kernel in KERNELS
+                    .iter()
+                    .filter(|kernel| kernel.supports(&problem.size()))
+                {
+                    for isa in Isa::available() {
+                        let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
+                        for threads in &threads {
+                            let context = Context { threads, isa };
+                            let name = format!(
+                                "{} {isa} {} threads {what}",
+                                kernel.name(),
+                                threads.count()
+                            );
+                            let got = forward(*kernel, context, problem, weights, bias);
+                            compare(&mut failures, &format!("{name} y"), &got, &y, terms, exact);
+                            let got_dw = weights_gradient(*kernel, context, problem, &dy);
+                            let voxels = y.len() / problem.out_c;
+                            compare(
+                                &mut failures,
+                                &format!("{name} dw"),
+                                &got_dw,
+                                &dw,
+                                voxels,
+                                exact,
+                            );
+                            match &first {
+                                None => first = Some((got, got_dw)),
+                                Some(first) => {
+                                    assert!(
+                                        *first == (got, got_dw),
+                                        "{name}: bits depend on the threads"
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn the_input_gradient_is_the_convolution_with_flipped_weights() {
+    // <dy, conv(x)> is linear in x: its gradient is conv(dy, flipped), checked
+    // on integers, where both sides are exact.
+    for case in CASES.iter().filter(|case| case.2[1] == 0) {
+        with_problem(case, true, |problem, weights, _, what| {
+            let threads = Threads::new(2).unwrap();
+            let context = Context {
+                threads: &threads,
+                isa: Isa::best(),
+            };
+            let (size, y) = (problem.size(), problem.output());
+            let dy = integers(y.len(), 31);
+            let mut turned = vec![0.0; size.weights()];
+            flipped(&size, weights, 0, size.in_c, &threads, &mut turned);
+            let source = Source {
+                data: &dy,
+                shape: y,
+                crop: [0; 3],
+                transform: None,
+            };
+            let pad: [usize; 3] =
+                std::array::from_fn(|a| problem.kernel[a] - 1 - problem.input.pad[a]);
+            let view = View {
+                sources: &[source],
+                space: y.space,
+                pad,
+            };
+            let back = Problem {
+                input: view,
+                kernel: problem.kernel,
+                out_c: size.in_c,
+            };
+            let dx_shape = back.output();
+            assert_eq!(dx_shape.space, problem.input.space, "{what}");
+            let mut dx = vec![0.0; dx_shape.len()];
+            let kernel = unet3d_kernels::conv3d::choose(&back.size());
+            let mut scratch = vec![0.0; kernel.scratch(&back.size(), 2)];
+            let target = Target {
+                data: &mut dx,
+                shape: dx_shape,
+                crop: [0; 3],
+                accumulate: false,
+            };
+            kernel.forward(context, &back, &turned, None, target, &mut scratch);
+            // Directly: dx[p, i] = sum over taps, o of dy[p - tap] * w[tap, i, o].
+            for n in 0..y.n {
+                for d in 0..dx_shape.space[0] {
+                    for h in 0..dx_shape.space[1] {
+                        for w in 0..dx_shape.space[2] {
+                            for i in 0..size.in_c {
+                                let mut sum = 0.0;
+                                for tap in 0..size.taps() {
+                                    let [_, kh, kw] = problem.kernel;
+                                    let k = [tap / (kh * kw), tap / kw % kh, tap % kw];
+                                    let at: Option<Vec<usize>> = [d, h, w]
+                                        .iter()
+                                        .enumerate()
+                                        .map(|(a, p)| (p + problem.input.pad[a]).checked_sub(k[a]))
+                                        .collect();
+                                    let Some(at) = at else { continue };
+                                    if (0..3).all(|a| at[a] < y.space[a]) {
+                                        let dy = &dy[y.at(n, [at[0], at[1], at[2]])..];
+                                        for o in 0..size.out_c {
+                                            sum += dy[o]
+                                                * weights[(tap * size.in_c + i) * size.out_c + o];
+                                        }
+                                    }
+                                }
+                                assert_eq!(
+                                    dx[dx_shape.at(n, [d, h, w]) + i],
+                                    sum,
+                                    "{what} {d},{h},{w},{i}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
