@@ -8,6 +8,7 @@
 // What every kernel is handed.
 pub mod isa;
 pub mod random;
+pub mod softmax;
 pub mod threads;
 pub mod view;
 
