@@ -6,9 +6,15 @@
 //! Arrays are `[z, y, x]`, several channels `[c, z, y, x]`, spacing in mm in
 //! the same order.
 
+mod error;
+mod format;
+mod samples;
 pub mod volume;
 
 pub mod labels;
 
+pub use error::Error;
+pub use format::{read, write};
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
-pub use volume::{Geometry, Image, Samples, Volume};
+pub use samples::{NumberType, Samples};
+pub use volume::{Geometry, Image, Volume};

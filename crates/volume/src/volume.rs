@@ -1,5 +1,9 @@
 //! A volume: samples, shape, spacing, orientation and channels.
 
+use crate::Error;
+use crate::samples::sample_count;
+pub use crate::samples::{NumberType, Samples};
+
 /// Where the voxels of a volume are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geometry {
@@ -12,39 +16,6 @@ pub struct Geometry {
     /// NIfTI); columns volume z, y, x and the translation: `world = m * [z, y, x, 1]`.
     /// `None` where the file does not say.
     pub world_from_volume: Option<[[f64; 4]; 3]>,
-}
-
-impl Geometry {
-    /// A geometry of which only the shape is known.
-    pub fn of_shape(shape: [usize; 3]) -> Self {
-        Self {
-            shape,
-            spacing_mm: None,
-            world_from_volume: None,
-        }
-    }
-
-    /// Number of voxels.
-    pub fn voxels(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-/// The samples of a volume in the type that its file stores (after
-/// `scl_slope` and the like are applied).
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each variant is its type")]
-pub enum Samples {
-    U8(Vec<u8>),
-    I8(Vec<i8>),
-    U16(Vec<u16>),
-    I16(Vec<i16>),
-    U32(Vec<u32>),
-    I32(Vec<i32>),
-    U64(Vec<u64>),
-    I64(Vec<i64>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
 }
 
 /// An image or a label image as its file holds it.
@@ -67,4 +38,174 @@ pub struct Image {
     pub channels: usize,
     /// `[z, y, x, c]`, `geometry.voxels() * channels` of them.
     pub voxels: Vec<f32>,
+}
+
+impl Geometry {
+    /// A geometry of which only the shape is known.
+    pub fn of_shape(shape: [usize; 3]) -> Self {
+        Self {
+            shape,
+            spacing_mm: None,
+            world_from_volume: None,
+        }
+    }
+
+    /// Number of voxels.
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// `[z, y, x]` of the voxel that stands at `index` of a `[z, y, x]` array.
+    pub fn position(&self, index: usize) -> [usize; 3] {
+        let [_, y, x] = self.shape;
+        [index / (y * x), index / x % y, index % x]
+    }
+}
+
+impl Volume {
+    /// A volume whose parts agree.
+    ///
+    /// # Errors
+    /// When there is no channel or no voxel, the number of samples is not
+    /// `channels * z * y * x`, or a spacing is not a positive finite number.
+    pub fn new(geometry: Geometry, channels: usize, samples: Samples) -> Result<Self, Error> {
+        let wrong = |field, found: String, rule: &str| {
+            Err(Error::Inconsistent {
+                field,
+                found,
+                rule: rule.to_owned(),
+            })
+        };
+        let [z, y, x] = geometry.shape;
+        if channels == 0 {
+            return wrong(
+                "the number of channels",
+                "0".to_owned(),
+                "must be at least 1",
+            );
+        }
+        if geometry.shape.contains(&0) {
+            return wrong(
+                "the shape z, y, x",
+                format!("{z} x {y} x {x}"),
+                "each axis must have at least 1 voxel",
+            );
+        }
+        if sample_count(channels, geometry.shape)? != samples.len() {
+            return wrong(
+                "the number of samples",
+                samples.len().to_string(),
+                &format!("must be that of {channels} channels of {z} x {y} x {x} voxels"),
+            );
+        }
+        if let Some(spacing) = geometry.spacing_mm
+            && !spacing.iter().all(|s| s.is_finite() && *s > 0.0)
+        {
+            return wrong(
+                "the spacing z, y, x in mm",
+                format!("{spacing:?}"),
+                "each must be a positive number",
+            );
+        }
+        if let Some(world) = geometry.world_from_volume
+            && !world.iter().flatten().all(|v| v.is_finite())
+        {
+            return wrong(
+                "the transformation from volume to world",
+                format!("{world:?}"),
+                "each entry must be finite",
+            );
+        }
+        Ok(Self {
+            geometry,
+            channels,
+            samples,
+        })
+    }
+
+    /// Name of the sample type: `uint8`, `float32` and so on.
+    pub fn type_name(&self) -> &'static str {
+        self.samples.number_type().name()
+    }
+
+    /// Position of a sample in [`samples`](Self::samples).
+    pub fn index(&self, channel: usize, [z, y, x]: [usize; 3]) -> usize {
+        let [depth, height, width] = self.geometry.shape;
+        ((channel * depth + z) * height + y) * width + x
+    }
+
+    /// All samples as whole numbers, `[c, z, y, x]`: the values of a label image.
+    ///
+    /// # Errors
+    /// [`Error::NotWhole`] with the first sample that is not one.
+    pub fn to_integers(&self) -> Result<Vec<i64>, Error> {
+        let mut integers = Vec::with_capacity(self.samples.len());
+        self.for_each_integer(|_, value| integers.push(value))?;
+        Ok(integers)
+    }
+
+    /// Calls `visit(index, value)` with every sample as a whole number, in the
+    /// order `[c, z, y, x]`, without making a copy of the volume.
+    ///
+    /// # Errors
+    /// [`Error::NotWhole`] with the first sample that is not one.
+    pub fn for_each_integer(&self, visit: impl FnMut(usize, i64)) -> Result<(), Error> {
+        self.samples.for_each_whole(visit).map_err(|index| {
+            let voxels = self.geometry.voxels();
+            Error::NotWhole {
+                value: self.samples.text_at(index),
+                channel: index / voxels,
+                at: self.geometry.position(index % voxels),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_disagree_are_refused() {
+        let geometry = Geometry::of_shape([2, 3, 4]);
+        assert!(Volume::new(geometry.clone(), 1, Samples::U8(vec![0; 24])).is_ok());
+        assert!(Volume::new(geometry.clone(), 2, Samples::U8(vec![0; 24])).is_err());
+        assert!(Volume::new(geometry.clone(), 0, Samples::U8(vec![])).is_err());
+        assert!(Volume::new(Geometry::of_shape([0, 3, 4]), 1, Samples::U8(vec![])).is_err());
+        assert!(
+            Volume::new(
+                Geometry::of_shape([usize::MAX, 3, 4]),
+                1,
+                Samples::U8(vec![])
+            )
+            .is_err()
+        );
+        let spacing_mm = Some([1.0, f64::NAN, 1.0]);
+        let strange = Geometry {
+            spacing_mm,
+            ..geometry
+        };
+        assert!(Volume::new(strange, 1, Samples::U8(vec![0; 24])).is_err());
+    }
+
+    #[test]
+    fn a_sample_that_is_no_label_is_located() {
+        let mut samples = vec![1.0f32; 48];
+        samples[24 + 12 + 4 + 2] = 0.5;
+        let volume =
+            Volume::new(Geometry::of_shape([2, 3, 4]), 2, Samples::F32(samples)).expect("valid");
+        let error = volume.to_integers().expect_err("0.5 is no label");
+        assert!(
+            matches!(
+                &error,
+                Error::NotWhole {
+                    channel: 1,
+                    at: [1, 1, 2],
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(volume.index(1, [1, 1, 2]), 24 + 12 + 4 + 2);
+    }
 }

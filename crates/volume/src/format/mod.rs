@@ -1,0 +1,127 @@
+//! Files to volumes and back.
+//!
+//! A format is one small trait, [`Format`], implemented in one file (or folder)
+//! and listed once, in [`FORMATS`]. A path to be read is first known by its
+//! content, then by its name; a path to be written by its name alone. What each
+//! format keeps and loses stands in docs/formats.md.
+
+mod atomic;
+mod bytes;
+
+mod nifti;
+mod npy;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::{Error, Volume};
+
+/// All formats, in the order in which they are asked.
+const FORMATS: &[&dyn Format] = &[&nifti::Nifti, &npy::Npy];
+
+/// Enough of a file to know its format: a NIfTI header of 348 bytes, also
+/// where it is compressed and the compressor was unlucky.
+const START_BYTES: u64 = 1024;
+
+/// Reads a volume from a file or from a folder of slices.
+///
+/// # Errors
+/// When the path cannot be read, is of no known format, is damaged, or holds
+/// something that the format's page in docs/formats.md does not list.
+///
+/// ```no_run
+/// let volume = unet3d_volume::read("brain.nii.gz".as_ref())?;
+/// println!("{} {:?}", volume.type_name(), volume.geometry.shape);
+/// # Ok::<(), unet3d_volume::Error>(())
+/// ```
+pub fn read(path: &Path) -> Result<Volume, Error> {
+    let source = Source::look_at(path)?;
+    FORMATS
+        .iter()
+        .find(|format| format.recognises(&source))
+        .or_else(|| by_name(path))
+        .ok_or_else(|| unknown(path))?
+        .read(path)
+}
+
+/// Writes a volume in the format that the name asks for: everything into a
+/// temporary file or folder beside it, which is then renamed, so that the path
+/// holds either what it held before or the whole volume.
+///
+/// # Errors
+/// When the name is of no known format, the format cannot store the volume, or
+/// the disk refuses.
+pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
+    let format = by_name(path).ok_or_else(|| unknown(path))?;
+    format.write(path, volume)
+}
+
+/// A file format (or a folder as a format).
+trait Format: Sync {
+    /// Name for people.
+    fn name(&self) -> &'static str;
+
+    /// How names of files in this format end, in lower case, with the dot.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// Whether the content is in this format.
+    fn recognises(&self, source: &Source<'_>) -> bool;
+
+    /// Whether a name asks for this format.
+    fn claims(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_lowercase();
+        self.extensions().iter().any(|e| name.ends_with(e))
+    }
+
+    /// Reads a volume, checking sizes against the length of the file before
+    /// anything of that size is allocated.
+    fn read(&self, path: &Path) -> Result<Volume, Error>;
+
+    /// Writes a volume through [`atomic`].
+    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error>;
+}
+
+/// What is seen of a path before its format is known.
+#[expect(dead_code, reason = "for folders of slices")]
+struct Source<'a> {
+    path: &'a Path,
+    is_folder: bool,
+    /// The first [`START_BYTES`], fewer where the file is shorter.
+    start: Vec<u8>,
+}
+
+impl<'a> Source<'a> {
+    fn look_at(path: &'a Path) -> Result<Self, Error> {
+        let is_folder = std::fs::metadata(path)
+            .map_err(Error::io(path, "opening"))?
+            .is_dir();
+        let mut start = Vec::new();
+        if !is_folder {
+            File::open(path)
+                .and_then(|file| file.take(START_BYTES).read_to_end(&mut start))
+                .map_err(Error::io(path, "reading"))?;
+        }
+        Ok(Self {
+            path,
+            is_folder,
+            start,
+        })
+    }
+}
+
+fn by_name(path: &Path) -> Option<&'static &'static dyn Format> {
+    FORMATS.iter().find(|format| format.claims(path))
+}
+
+fn unknown(path: &Path) -> Error {
+    let known: Vec<_> = FORMATS
+        .iter()
+        .map(|f| format!("{} ({})", f.name(), f.extensions().join(", ")))
+        .collect();
+    Error::UnknownFormat {
+        path: path.to_owned(),
+        known: known.join(", "),
+    }
+}
