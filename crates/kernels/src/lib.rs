@@ -11,6 +11,7 @@ pub mod random;
 pub mod softmax;
 pub mod threads;
 pub mod view;
+pub mod warp;
 
 // The operations, in the order a voxel meets them.
 pub mod conv3d;
