@@ -62,6 +62,14 @@ pub enum Error {
         rule: String,
     },
 
+    /// A label image, or the scheme it is read under.
+    #[error(transparent)]
+    Labels(#[from] crate::labels::LabelsError),
+
+    /// An image, or the numbers it is normalised by.
+    #[error(transparent)]
+    Normalise(#[from] crate::normalise::NormaliseError),
+
     /// A label image holds a sample that is not a whole number.
     #[error(
         "the sample at channel {channel}, z {}, y {}, x {} is {value}, label values must be \

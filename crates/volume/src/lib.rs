@@ -11,10 +11,19 @@ mod format;
 mod samples;
 pub mod volume;
 
+pub mod normalise;
+
+pub mod resample;
+
 pub mod labels;
+
+// Stands in for a file where there is none.
+pub mod phantom;
 
 pub use error::Error;
 pub use format::{read, write};
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
+pub use normalise::Normalise;
+pub use phantom::Phantom;
 pub use samples::{NumberType, Samples};
 pub use volume::{Geometry, Image, Volume};

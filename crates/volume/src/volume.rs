@@ -57,9 +57,13 @@ impl Geometry {
 
     /// `[z, y, x]` of the voxel that stands at `index` of a `[z, y, x]` array.
     pub fn position(&self, index: usize) -> [usize; 3] {
-        let [_, y, x] = self.shape;
-        [index / (y * x), index / x % y, index % x]
+        position(index, self.shape)
     }
+}
+
+/// `[z, y, x]` of the voxel that stands at `index` of an array of `shape`.
+pub(crate) fn position(index: usize, [_, y, x]: [usize; 3]) -> [usize; 3] {
+    [index / (y * x), index / x % y, index % x]
 }
 
 impl Volume {

@@ -1,11 +1,34 @@
 //! What the values of a label image mean: classes, and "not annotated".
 //!
 //! Files disagree on what 0 means and most cannot say "not annotated" at all,
-//! so a label image enters only with a [`LabelScheme`].
+//! so a label image enters only with a [`LabelScheme`]. In comes a [`Volume`]
+//! of whole numbers, out go [`Labels`]: a class or [`Label::UNLABELED`] for
+//! every voxel. From there on nobody looks at file values any more, until
+//! [`Labels::to_volume`] writes them back.
+//!
+//! [`Volume`]: crate::Volume
 
-use std::path::PathBuf;
+// What a label is and what a file's values may mean.
+mod error;
+mod scheme;
+mod values;
+
+// The question asked where no scheme is given, and the reading under one.
+mod describe;
+mod painted;
+mod read;
+
+// What is done with labels, and back to a file.
+mod slices;
+mod write;
 
 use serde::{Deserialize, Serialize};
+
+pub use describe::{FoundValue, FoundValues, describe_values};
+pub use error::{LabelsError, Listed};
+pub use read::classes_of;
+pub use scheme::{Annotated, LabelScheme};
+pub use slices::evenly_spaced;
 
 use crate::Geometry;
 
@@ -37,6 +60,11 @@ impl Label {
     pub fn class(self) -> Option<usize> {
         (self != Self::UNLABELED).then_some(usize::from(self.0))
     }
+
+    /// Whether somebody said what this voxel is.
+    pub fn is_annotated(self) -> bool {
+        self != Self::UNLABELED
+    }
 }
 
 /// A class: the value that files store for it, and its name.
@@ -48,31 +76,6 @@ pub struct Class {
     pub name: String,
 }
 
-/// Which voxels of a label image are annotated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Annotated {
-    /// Every voxel.
-    Dense,
-    /// Every voxel that does not have this value.
-    Except(i64),
-    /// The slices along these axes (0 = z, 1 = y, 2 = x) that hold any value
-    /// but 0; in them 0 is background.
-    PaintedSlices(Vec<usize>),
-    /// The voxels where this mask volume is not 0.
-    Mask(PathBuf),
-}
-
-/// How the values of label files are to be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelScheme {
-    /// The classes in order of their index; empty where they are to be taken
-    /// from the values found.
-    pub classes: Vec<Class>,
-    /// Which voxels are annotated.
-    pub annotated: Annotated,
-}
-
 /// A label image whose meaning is settled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labels {
@@ -82,4 +85,20 @@ pub struct Labels {
     pub classes: Vec<Class>,
     /// `[z, y, x]`.
     pub voxels: Vec<Label>,
+}
+
+impl Labels {
+    /// Number of voxels that somebody annotated.
+    pub fn annotated_voxels(&self) -> usize {
+        self.voxels.iter().filter(|l| l.is_annotated()).count()
+    }
+
+    /// Number of annotated voxels of each class, in order of their index.
+    pub fn class_voxels(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for class in self.voxels.iter().filter_map(|l| l.class()) {
+            counts[class] += 1;
+        }
+        counts
+    }
 }

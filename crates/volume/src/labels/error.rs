@@ -1,0 +1,180 @@
+//! What can be wrong with a label image or its scheme, said so that a person
+//! can settle it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Class;
+use super::scheme::axis_name;
+
+/// What can be wrong with a label image or its scheme.
+///
+/// `source_name` is what the message calls the image, usually its path.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each field is explained by its message")]
+pub enum LabelsError {
+    /// A label image has one value for each voxel.
+    #[error(
+        "{source_name}: {channels} channels found, a label image has one. It may be a colour picture or the image itself; give the file of class numbers."
+    )]
+    Channels {
+        source_name: String,
+        channels: usize,
+    },
+    /// The samples do not fill the shape.
+    #[error(
+        "{source_name}: {found} samples found for {expected} voxels. The file may be truncated."
+    )]
+    Length {
+        source_name: String,
+        found: usize,
+        expected: usize,
+    },
+    /// A value that is no whole number.
+    #[error(
+        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels), label values must be whole numbers. The file may hold probabilities, or was resampled with interpolation; give class numbers (resample labels by nearest neighbour)."
+    )]
+    NotWhole {
+        source_name: String,
+        value: String,
+        position: [usize; 3],
+        count: usize,
+    },
+    /// A value that is not a class of the scheme.
+    #[error(
+        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels) is no class of the scheme, whose classes are {classes}. {}",
+        outside_advice(*.value, .annotated)
+    )]
+    OutsideScheme {
+        source_name: String,
+        value: i64,
+        position: [usize; 3],
+        count: usize,
+        classes: Listed,
+        annotated: String,
+    },
+    /// More values than there can be classes.
+    #[error(
+        "{source_name}: {values} different values among the annotated voxels, at most {max} classes are possible. These look like instance numbers (one for each object) or gray values; the network learns classes, so turn them into classes first (such as 1 inside an object, 2 its boundary).",
+        max = super::Label::MAX_CLASSES
+    )]
+    TooManyValues { source_name: String, values: usize },
+    /// No voxel is annotated.
+    #[error("{source_name}: no annotated voxel under {annotated}, at least one is needed. {cause}")]
+    NothingAnnotated {
+        source_name: String,
+        annotated: String,
+        cause: String,
+    },
+    /// All annotated voxels are of one class.
+    #[error(
+        "{source_name}: every annotated voxel is {class} under {annotated}, two classes or more are needed to tell anything apart. {cause}"
+    )]
+    OneClass {
+        source_name: String,
+        annotated: String,
+        class: Listed,
+        cause: String,
+    },
+    /// The mask has another shape than the labels.
+    #[error(
+        "{mask}: shape {mask_shape:?} [z, y, x], the labels of {source_name} have {labels_shape:?}; a mask must have the shape of its labels. It may belong to another volume, or to another resolution of it."
+    )]
+    MaskShape {
+        source_name: String,
+        mask: PathBuf,
+        mask_shape: [usize; 3],
+        labels_shape: [usize; 3],
+    },
+    /// The scheme names a mask that the caller has not read.
+    #[error("{source_name}: the label scheme names the mask {mask}, which was not given.")]
+    MaskMissing { source_name: String, mask: PathBuf },
+    /// Paint that several sets of slices explain about as well.
+    #[error(
+        "{source_name}: it cannot be told which slices were painted under {annotated}: the paint around [z, y, x] = {position:?} on {} along {axis} could as well be that of {} along {other_axis}. Name only the directions in which slices were painted, remove stray paint, or give a mask (--annotated MASK).",
+        count_of(*.slices), count_of(*.other_slices)
+    )]
+    PaintedAmbiguous {
+        source_name: String,
+        annotated: String,
+        position: [usize; 3],
+        axis: &'static str,
+        slices: usize,
+        other_axis: &'static str,
+        other_slices: usize,
+    },
+    /// More classes than a label can hold.
+    #[error("label scheme: {classes} classes, at most {max} are possible.", max = super::Label::MAX_CLASSES)]
+    SchemeClasses { classes: usize },
+    /// Two classes that cannot be told apart.
+    #[error(
+        "label scheme: classes {} ({}) and {} ({}) share their value or name, each class needs its own.",
+        first.value, first.name, second.value, second.name
+    )]
+    SchemeTwice { first: Class, second: Class },
+    /// A value that is to mean both a class and unlabeled.
+    #[error(
+        "label scheme: value {} is both unlabeled and class {:?}; choose another unlabeled value, or leave the class out.",
+        class.value, class.name
+    )]
+    SchemeUnlabeledClass { class: Class },
+    /// Axes that are none, twice the same or not there.
+    #[error(
+        "label scheme: painted slices along axes {axes:?}, one to three different ones of 0 (z), 1 (y), 2 (x) are needed."
+    )]
+    SchemeAxes { axes: Vec<usize> },
+    /// A value for unlabeled voxels that is that of a class.
+    #[error(
+        "unlabeled value {value}: it is the value of class {name:?}, so unlabeled voxels could not be told from it in the file. Choose another, such as {free}."
+    )]
+    UnlabeledIsClass { value: i64, name: String, free: i64 },
+    /// A slice that is not there.
+    #[error("slice {axis}={index}: the labels have {count} slices along {axis}, counted from 0.", axis = axis_name(*.axis))]
+    NoSuchSlice {
+        axis: usize,
+        index: usize,
+        count: usize,
+    },
+}
+
+/// Classes in a message: values with names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed(pub Vec<Class>);
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // More than a line of classes hides the message itself.
+        const SHOWN: usize = 12;
+        for (i, class) in self.0.iter().take(SHOWN).enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", class.value)?;
+            if class.name != super::read::name_of_value(class.value) {
+                write!(f, " ({})", class.name)?;
+            }
+        }
+        if self.0.len() > SHOWN {
+            write!(f, " and {} more", self.0.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+fn count_of(count: usize) -> String {
+    match count {
+        1 => "1 slice".into(),
+        n => format!("{n} slices"),
+    }
+}
+
+fn outside_advice(value: i64, annotated: &str) -> String {
+    let mut advice = format!(
+        "If {value} means not annotated, say so with --unlabeled {value} (now {annotated}); if it is a class, add it to the classes"
+    );
+    if value == 0 {
+        advice.push_str(
+            "; if only some slices were painted, --painted-slices z (or y, x) makes 0 background in those and unlabeled elsewhere, with 0 as a class",
+        );
+    }
+    advice.push('.');
+    advice
+}

@@ -1,0 +1,149 @@
+//! The label scheme: how a person says what the values of a label file mean.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Class, Label, LabelsError};
+
+/// Which voxels of a label image are annotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Annotated {
+    /// Every voxel.
+    Dense,
+    /// Every voxel that does not have this value.
+    Except(i64),
+    /// The slices along these axes (0 = z, 1 = y, 2 = x) that hold any value
+    /// but 0; in them 0 is background. With several axes, a slice that only
+    /// crosses painted slices of the others is not painted (see `painted.rs`).
+    PaintedSlices(Vec<usize>),
+    /// The voxels where this mask volume is not 0.
+    Mask(PathBuf),
+}
+
+impl Annotated {
+    /// The flag that says this, as a person types it.
+    ///
+    /// ```
+    /// use unet3d_volume::Annotated;
+    /// assert_eq!(Annotated::PaintedSlices(vec![0, 2]).flag(), "--painted-slices z,x");
+    /// ```
+    pub fn flag(&self) -> String {
+        match self {
+            Self::Dense => "--dense".into(),
+            Self::Except(value) => format!("--unlabeled {value}"),
+            Self::PaintedSlices(axes) => {
+                let names: Vec<_> = axes.iter().map(|&a| axis_name(a)).collect();
+                format!("--painted-slices {}", names.join(","))
+            }
+            Self::Mask(path) => format!("--annotated {}", path.display()),
+        }
+    }
+}
+
+/// How the values of label files are to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelScheme {
+    /// The classes in order of their index; empty where they are to be taken
+    /// from the values found.
+    pub classes: Vec<Class>,
+    /// Which voxels are annotated.
+    pub annotated: Annotated,
+}
+
+impl LabelScheme {
+    /// Refuses what cannot be meant, before any file is read.
+    ///
+    /// # Errors
+    /// Two classes of one value or name, a class whose value means unlabeled,
+    /// more than [`Label::MAX_CLASSES`] classes, no or an impossible axis.
+    pub fn check(&self) -> Result<(), LabelsError> {
+        if self.classes.len() > Label::MAX_CLASSES {
+            return Err(LabelsError::SchemeClasses {
+                classes: self.classes.len(),
+            });
+        }
+        for (i, class) in self.classes.iter().enumerate() {
+            if let Some(other) = self.classes[..i]
+                .iter()
+                .find(|c| c.value == class.value || c.name == class.name)
+            {
+                return Err(LabelsError::SchemeTwice {
+                    first: other.clone(),
+                    second: class.clone(),
+                });
+            }
+        }
+        match &self.annotated {
+            Annotated::Except(value) => match self.classes.iter().find(|c| c.value == *value) {
+                Some(class) => Err(LabelsError::SchemeUnlabeledClass {
+                    class: class.clone(),
+                }),
+                None => Ok(()),
+            },
+            Annotated::PaintedSlices(axes) => {
+                let twice = (1..axes.len()).any(|i| axes[..i].contains(&axes[i]));
+                if axes.is_empty() || twice || axes.iter().any(|&a| a > 2) {
+                    return Err(LabelsError::SchemeAxes { axes: axes.clone() });
+                }
+                Ok(())
+            }
+            Annotated::Dense | Annotated::Mask(_) => Ok(()),
+        }
+    }
+}
+
+/// Name of an axis as flags and messages call it.
+pub(crate) fn axis_name(axis: usize) -> &'static str {
+    ["z", "y", "x"].get(axis).copied().unwrap_or("?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(value: i64, name: &str) -> Class {
+        Class {
+            value,
+            name: name.into(),
+        }
+    }
+
+    fn scheme(classes: &[Class], annotated: Annotated) -> LabelScheme {
+        LabelScheme {
+            classes: classes.to_vec(),
+            annotated,
+        }
+    }
+
+    #[test]
+    fn schemes_that_cannot_be_meant_are_refused() {
+        let a = class(1, "a");
+        let bad = [
+            scheme(&[a.clone(), class(1, "b")], Annotated::Dense),
+            scheme(&[a.clone(), class(2, "a")], Annotated::Dense),
+            scheme(std::slice::from_ref(&a), Annotated::Except(1)),
+            scheme(&[], Annotated::PaintedSlices(vec![])),
+            scheme(&[], Annotated::PaintedSlices(vec![3])),
+            scheme(&[], Annotated::PaintedSlices(vec![1, 1])),
+            scheme(
+                &(0..256)
+                    .map(|v| class(v, &v.to_string()))
+                    .collect::<Vec<_>>(),
+                Annotated::Dense,
+            ),
+        ];
+        for scheme in bad {
+            assert!(scheme.check().is_err(), "{scheme:?}");
+        }
+        assert!(scheme(&[a], Annotated::Except(0)).check().is_ok());
+    }
+
+    #[test]
+    fn flags_are_those_a_person_types() {
+        assert_eq!(Annotated::Dense.flag(), "--dense");
+        assert_eq!(Annotated::Except(-1).flag(), "--unlabeled -1");
+        assert_eq!(Annotated::Mask("m.nii".into()).flag(), "--annotated m.nii");
+    }
+}
