@@ -1,3 +1,41 @@
 //! The `unet3d` program: arguments, then a checked plan, then one file a command.
 
-fn main() {}
+mod arguments;
+
+mod parse;
+
+mod label_flags;
+
+mod output;
+
+mod listing;
+
+mod command;
+
+mod report;
+
+mod console;
+
+mod interrupt;
+
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::command::End;
+
+fn main() -> ExitCode {
+    // Arguments that cannot be read end here, with code 2.
+    let arguments = arguments::Arguments::parse();
+    match arguments.command.run() {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
+        Ok(End::FoundErrors) => ExitCode::FAILURE,
+        Err(error) => {
+            console::Console::new(false).note(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The arguments of the program and those that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+use unet3d_kernels::Threads;
+
+use crate::command::Command;
+use crate::parse;
+
+/// Dense 3D segmentation from a few annotated slices: the 3D U-Net as one program.
+#[derive(Parser, Debug)]
+#[command(
+    name = "unet3d",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Start here:
+  unet3d demo                                        see the whole job on a built-in phantom
+  unet3d fill image.tif labels.tif -o dense.tif --unlabeled 0
+                                                     segment a volume from its annotated slices
+  unet3d train data/ -o run/ && unet3d predict run/ new.nii.gz -o new-labels.nii.gz
+
+Each command explains itself: unet3d fill --help"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command that computes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct Machine {
+    /// Number of threads; 0 takes one for each core. Results are the same bits
+    /// for any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Memory that the work may take, for example 12GiB or 800MB
+    /// [default: what is free now, at most 8GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
+    pub(crate) memory: Option<u64>,
+}
+
+impl Machine {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// Where the operating system refuses.
+    pub(crate) fn start_threads(&self) -> anyhow::Result<Threads> {
+        /// More threads than any one machine has cores: a slip of the hand.
+        const MOST: usize = 1024;
+        anyhow::ensure!(
+            self.threads <= MOST,
+            "--threads is {}, at most {MOST} are possible. Leave it out to take one for each core.",
+            self.threads
+        );
+        Threads::new(self.threads)
+            .map_err(|e| anyhow::anyhow!("--threads {}: {e}. Ask for fewer.", self.threads))
+    }
+}
+
+/// Where the result goes and whether it is told as JSON.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Json {
+    /// Print one JSON object on standard output, all else on standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The seed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Seed {
+    /// Seed of all randomness: the same seed, data and options give the same bits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// A volume to be written.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Out {
+    /// File to write; its ending chooses the format (.nii, .nii.gz, .tif, .npy)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: PathBuf,
+}

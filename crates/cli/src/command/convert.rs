@@ -1,0 +1,61 @@
+//! `convert`: a volume from one format to another.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::End;
+use crate::arguments::Json;
+use crate::console::{self, Console};
+use crate::{output, parse};
+
+/// Write a volume in another format
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  unet3d convert stack.tif stack.nii.gz --spacing 0.002,0.00176,0.00176
+
+Samples keep their type and values. Spacing, orientation and channels are kept
+where the format can hold them; docs/formats.md says what each can.")]
+pub(crate) struct Convert {
+    /// File or folder of slices to read
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+
+    /// File to write; its ending chooses the format
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+
+    /// Spacing in mm along z,y,x, instead of what the input says
+    #[arg(long, value_name = "Z,Y,X", value_parser = parse::spacing)]
+    spacing: Option<[f64; 3]>,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+impl Convert {
+    /// Reads, then writes.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        output::check_volume(&self.out, &[&self.input])?;
+        let mut volume = unet3d_volume::read(&self.input)?;
+        if let Some(spacing_mm) = self.spacing {
+            volume.geometry.set_spacing(spacing_mm);
+        }
+        unet3d_volume::write(&self.out, &volume)
+            .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
+        console.result(format_args!(
+            "Wrote {}: {} voxels, {} channel{}, {}.",
+            self.out.display(),
+            console::shape(volume.geometry.shape),
+            volume.channels,
+            if volume.channels == 1 { "" } else { "s" },
+            volume.type_name()
+        ))?;
+        console.json(&json!({ "out": self.out, "shape": volume.geometry.shape }))?;
+        Ok(End::Done)
+    }
+}

@@ -1,0 +1,93 @@
+//! The flags that say what the values of a label file mean, and the question
+//! that is asked where nothing says it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use unet3d_volume::labels::describe_values;
+use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
+
+use crate::parse;
+
+/// Which voxels are annotated, and the classes. One of the first four.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What the label values mean")]
+pub(crate) struct LabelFlags {
+    /// Voxels of this value are not annotated; every other voxel is
+    #[arg(long, value_name = "V", group = "scheme", allow_negative_numbers = true)]
+    pub(crate) unlabeled: Option<i64>,
+
+    /// Slices across these directions that hold any paint are annotated, and 0
+    /// in them is background; all other slices are not annotated [z, y, x]
+    #[arg(long, value_name = "AXES", group = "scheme", value_delimiter = ',', value_parser = parse::axis)]
+    pub(crate) painted_slices: Option<Vec<usize>>,
+
+    /// A volume that is not 0 where the labels are annotated
+    #[arg(long, value_name = "MASK", group = "scheme")]
+    pub(crate) annotated: Option<PathBuf>,
+
+    /// Every voxel is annotated
+    #[arg(long, group = "scheme")]
+    pub(crate) dense: bool,
+
+    /// The classes and their names, for example 0=inside,1=tubule,2=background
+    /// [default: the values found]
+    #[arg(long, value_name = "V=NAME,...", value_delimiter = ',', value_parser = parse::class, allow_hyphen_values = true)]
+    pub(crate) classes: Vec<Class>,
+}
+
+impl LabelFlags {
+    /// Which voxels the flags call annotated, `None` where none says.
+    pub(crate) fn annotated(&self) -> Option<Annotated> {
+        if self.dense {
+            return Some(Annotated::Dense);
+        }
+        self.unlabeled
+            .map(Annotated::Except)
+            .or_else(|| self.painted_slices.clone().map(Annotated::PaintedSlices))
+            .or_else(|| self.annotated.clone().map(Annotated::Mask))
+    }
+
+    /// The scheme that the flags state, `None` where they do not say which
+    /// voxels are annotated.
+    ///
+    /// # Errors
+    /// A scheme that contradicts itself.
+    pub(crate) fn scheme(&self) -> anyhow::Result<Option<LabelScheme>> {
+        let Some(annotated) = self.annotated() else {
+            return Ok(None);
+        };
+        let scheme = LabelScheme {
+            classes: self.classes.clone(),
+            annotated,
+        };
+        scheme.check()?;
+        Ok(Some(scheme))
+    }
+
+    /// Reads the labels of `volume` under these flags, or asks.
+    ///
+    /// # Errors
+    /// Where the flags do not say which voxels are annotated: the question,
+    /// with the values found. Else as [`Labels::from_volume`].
+    pub(crate) fn read(&self, volume: &Volume, path: &Path) -> anyhow::Result<(Labels, LabelScheme)> {
+        let source = path.display().to_string();
+        let Some(scheme) = self.scheme()? else {
+            bail!("{}", describe_values(volume, &source)?);
+        };
+        Ok((read_under(&scheme, volume, &source)?, scheme))
+    }
+}
+
+/// Reads the labels of `volume` under a scheme, with the mask it may name.
+///
+/// # Errors
+/// As [`Labels::from_volume`], and where the mask cannot be read.
+pub(crate) fn read_under(scheme: &LabelScheme, volume: &Volume, source: &str) -> anyhow::Result<Labels> {
+    let mask = match &scheme.annotated {
+        Annotated::Mask(path) => Some(unet3d_volume::read(path).context("--annotated MASK")?),
+        _ => None,
+    };
+    Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
+}

@@ -1,0 +1,173 @@
+//! The small languages of flags: `64,96,96`, `12GiB`, `z=3,y=3,x=3`,
+//! `0=inside,1=tubule`. Text in, checked values or a sentence that shows how
+//! it is written.
+
+use unet3d_volume::Class;
+
+/// Names of the axes in the order of every array.
+pub(crate) const AXES: [&str; 3] = ["z", "y", "x"];
+
+/// Voxels along `z,y,x`: three numbers, or one for all three.
+pub(crate) fn shape(text: &str) -> Result<[usize; 3], String> {
+    let hint = "write voxels along z,y,x, for example 64,96,96, or one number for all three";
+    let numbers = text
+        .split([',', 'x'])
+        .map(|part| part.trim().parse::<usize>().ok().filter(|&n| n > 0))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| format!("not three numbers above 0; {hint}"))?;
+    match numbers[..] {
+        [n] => Ok([n; 3]),
+        [z, y, x] => Ok([z, y, x]),
+        _ => Err(format!("{} numbers; {hint}", numbers.len())),
+    }
+}
+
+/// Distances in mm along `z,y,x`.
+pub(crate) fn spacing(text: &str) -> Result<[f64; 3], String> {
+    let hint = "write millimetres along z,y,x, for example 0.002,0.00176,0.00176";
+    let numbers = text
+        .split(',')
+        .map(|part| {
+            let value = part.trim().parse::<f64>().ok();
+            value.filter(|v| v.is_finite() && *v > 0.0)
+        })
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| format!("not three numbers above 0; {hint}"))?;
+    <[f64; 3]>::try_from(numbers).map_err(|n| format!("{} numbers; {hint}", n.len()))
+}
+
+/// Bytes: `800MB`, `12GiB`, `4G`.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    let hint = "write a number and a unit, for example 12GiB or 800MB";
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or_else(|| format!("the unit is missing; {hint}"))?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("no number before the unit; {hint}"))?;
+    // One letter means what operating systems show: powers of 1024.
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err(format!("unknown unit {unit:?}; {hint}")),
+    };
+    let bytes = number * factor as f64;
+    if bytes < 1.0 {
+        return Err(format!("must be above 0; {hint}"));
+    }
+    Ok(bytes as u64)
+}
+
+/// Minutes above 0.
+pub(crate) fn minutes(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().map_err(|e| e.to_string())?;
+    if value.is_finite() && value > 0.0 {
+        Ok(value)
+    } else {
+        Err("must be a number of minutes above 0, for example 10 or 0.5".into())
+    }
+}
+
+/// Slices along each axis: `z=3,y=3,x=3`; an axis that is not named has none.
+pub(crate) fn slices(text: &str) -> Result<[usize; 3], String> {
+    let hint = "write how many slices each direction keeps, for example z=3,y=3,x=3";
+    let mut counts = [0; 3];
+    let mut seen = [false; 3];
+    for part in text.split(',') {
+        let (name, count) = part
+            .split_once('=')
+            .ok_or_else(|| format!("{part:?} has no =; {hint}"))?;
+        let axis = axis(name.trim()).map_err(|e| format!("{e}; {hint}"))?;
+        if std::mem::replace(&mut seen[axis], true) {
+            return Err(format!("axis {} is named twice; {hint}", AXES[axis]));
+        }
+        counts[axis] = count
+            .trim()
+            .parse()
+            .map_err(|_| format!("{count:?} is not a number; {hint}"))?;
+    }
+    if counts == [0; 3] {
+        return Err(format!("keeps no slice at all; {hint}"));
+    }
+    Ok(counts)
+}
+
+/// One axis by its letter.
+pub(crate) fn axis(text: &str) -> Result<usize, String> {
+    AXES.iter()
+        .position(|a| *a == text)
+        .ok_or_else(|| format!("axis {text:?} is not one of z, y, x"))
+}
+
+/// One class, `VALUE=NAME` or only `VALUE`.
+pub(crate) fn class(text: &str) -> Result<Class, String> {
+    let (value, name) = match text.split_once('=') {
+        Some((value, name)) => (value.trim(), name.trim().to_owned()),
+        None => (text.trim(), String::new()),
+    };
+    let value: i64 = value.parse().map_err(|_| {
+        format!("{value:?} is not a whole number; write VALUE=NAME, for example 0=inside,1=tubule")
+    })?;
+    let name = if name.is_empty() {
+        format!("class {value}")
+    } else {
+        name
+    };
+    Ok(Class { value, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        assert_eq!(shape("116,132,132"), Ok([116, 132, 132]));
+        assert_eq!(shape("64"), Ok([64; 3]));
+        assert_eq!(shape("1x64x64"), Ok([1, 64, 64]));
+        for bad in ["", "0", "1,2", "1,2,3,4", "-1,2,3", "a,b,c", "1.5"] {
+            assert!(shape(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn memory_sizes() {
+        assert_eq!(memory("12GiB"), Ok(12 << 30));
+        assert_eq!(memory("800MB"), Ok(800_000_000));
+        assert_eq!(memory("1.5g"), Ok(3 << 29));
+        for bad in ["", "12", "GiB", "0GB", "3 apples", "-1GB", "1e3MB", "..MB"] {
+            assert!(memory(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn slices_by_axis() {
+        assert_eq!(slices("z=3,y=2,x=1"), Ok([3, 2, 1]));
+        assert_eq!(slices("x=1"), Ok([0, 0, 1]));
+        for bad in ["", "3", "z=0", "w=1", "z=1,z=2", "z=a", "z=-1"] {
+            assert!(slices(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn classes() {
+        assert_eq!(class("1=tubule").map(|c| c.name), Ok("tubule".into()));
+        assert_eq!(class("-2").map(|c| c.value), Ok(-2));
+        assert!(class("tubule").is_err());
+    }
+
+    #[test]
+    fn spacings_and_minutes() {
+        assert_eq!(spacing("1,0.5,0.5"), Ok([1.0, 0.5, 0.5]));
+        assert!(spacing("1,0,1").is_err() && spacing("1").is_err() && spacing("nan,1,1").is_err());
+        assert_eq!(minutes("0.5"), Ok(0.5));
+        assert!(minutes("0").is_err() && minutes("inf").is_err() && minutes("-1").is_err());
+    }
+}

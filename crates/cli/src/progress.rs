@@ -1,0 +1,90 @@
+//! Progress on standard error: a bar where a person looks, a plain line now
+//! and then where a file does.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::console::{Console, duration};
+
+/// How often a plain line is written where no bar can be drawn: seldom enough
+/// to keep logs short, often enough to see that the program lives.
+const PLAIN_EVERY: Duration = Duration::from_secs(15);
+
+/// Progress of one piece of work.
+pub(crate) struct Progress {
+    console: Console,
+    bar: ProgressBar,
+    name: &'static str,
+    unit: &'static str,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Begins `name` with `total` of `unit` to do; 0 where the total is not known.
+    pub(crate) fn new(console: Console, name: &'static str, unit: &'static str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(
+            Some(total),
+            if console.has_bar() {
+                ProgressDrawTarget::stderr_with_hz(8)
+            } else {
+                ProgressDrawTarget::hidden()
+            },
+        );
+        let style = ProgressStyle::with_template("{prefix:10} {bar:32.cyan/dim} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(name);
+        Self {
+            console,
+            bar,
+            name,
+            unit,
+            started: Instant::now(),
+            last_line: Instant::now(),
+        }
+    }
+
+    /// `share` of the work is done, `done` units in all; `detail` is what else
+    /// is worth seeing, as in `loss 0.231`.
+    pub(crate) fn update(&mut self, share: f64, done: u64, detail: &str) {
+        /// Steps of the bar: finer than its width on any screen.
+        const FINE: u64 = 10_000;
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let share = share.clamp(0.0, 1.0);
+        let left = if share > 0.0 {
+            format!("{} left", duration(elapsed_s * (1.0 - share) / share))
+        } else {
+            "time left not known yet".into()
+        };
+        let rate = done as f64 / elapsed_s.max(1e-3);
+        let rate = if rate >= 1.0 || done == 0 {
+            format!("{rate:.1} {}s/s", self.unit)
+        } else {
+            format!("{:.1} s/{}", 1.0 / rate, self.unit)
+        };
+        let separator = if detail.is_empty() { "" } else { ", " };
+        let message = format!("{} {done}{separator}{detail}, {rate}, {left}", self.unit);
+        self.bar.set_length(FINE);
+        self.bar.set_position((share * FINE as f64) as u64);
+        if self.bar.is_hidden() {
+            if self.last_line.elapsed() >= PLAIN_EVERY {
+                self.last_line = Instant::now();
+                let percent = (share * 100.0) as u32;
+                self.console.note(format_args!("{}: {percent} %, {message}", self.name));
+            }
+        } else {
+            self.bar.set_message(message);
+        }
+    }
+
+    /// Writes a line above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| self.console.note(line));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
