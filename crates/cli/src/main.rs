@@ -10,6 +10,8 @@ mod output;
 
 mod listing;
 
+mod model_file;
+
 mod command;
 
 mod report;

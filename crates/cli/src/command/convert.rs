@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use unet3d_volume::Geometry;
 
 use super::End;
 use crate::arguments::Json;
@@ -43,7 +44,7 @@ impl Convert {
         output::check_volume(&self.out, &[&self.input])?;
         let mut volume = unet3d_volume::read(&self.input)?;
         if let Some(spacing_mm) = self.spacing {
-            volume.geometry.set_spacing(spacing_mm);
+            set_spacing(&mut volume.geometry, spacing_mm);
         }
         unet3d_volume::write(&self.out, &volume)
             .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
@@ -58,4 +59,21 @@ impl Convert {
         console.json(&json!({ "out": self.out, "shape": volume.geometry.shape }))?;
         Ok(End::Done)
     }
+}
+
+/// Changes the spacing, and with it the length (not the direction) of the
+/// axes in the world.
+fn set_spacing(geometry: &mut Geometry, spacing_mm: [f64; 3]) {
+    if let Some(world_from_volume) = &mut geometry.world_from_volume {
+        for axis in 0..3 {
+            let squares = world_from_volume.iter().map(|row| row[axis].powi(2));
+            let length = squares.sum::<f64>().sqrt();
+            if length > 0.0 {
+                for row in world_from_volume.iter_mut() {
+                    row[axis] *= spacing_mm[axis] / length;
+                }
+            }
+        }
+    }
+    geometry.spacing_mm = Some(spacing_mm);
 }

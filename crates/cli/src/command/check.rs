@@ -1,0 +1,303 @@
+//! `check`: what is wrong with a volume or a data set, before hours are spent on it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use unet3d_volume::{LabelScheme, Volume};
+
+use super::End;
+use super::evaluate::same_shape;
+use super::info::ranges;
+use crate::arguments::Json;
+use crate::console::Console;
+use crate::label_flags::{LabelFlags, read_under};
+use crate::listing::{self, Item};
+
+/// Examine volumes or a data set and list what is wrong
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unet3d check data/                          a data set: imagesTr/ and labelsTr/
+  unet3d check image.tif labels.tif --unlabeled 0
+  unet3d check images/
+
+A data set folder is examined case by case; other folders volume by volume.
+Of two files with label flags, the second holds the labels of the first. Errors
+are what training or prediction would refuse; warnings are what is often a
+mistake. Ends with code 1 when there are errors.")]
+pub(crate) struct Check {
+    /// Volumes, folders of volumes, or a data set
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    labels: LabelFlags,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Severity {
+    Error,
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    severity: Severity,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    volumes: usize,
+    errors: usize,
+    warnings: usize,
+    findings: &'a [Finding],
+}
+
+/// What was found so far, and what later volumes are compared with.
+#[derive(Default)]
+struct Examination {
+    findings: Vec<Finding>,
+    volumes: usize,
+    /// Hash of the samples and the first source that has it.
+    seen: Vec<(u64, String)>,
+    /// Spacing and channels of the first image, with its source.
+    first: Option<(Option<[f64; 3]>, usize, String)>,
+}
+
+impl Check {
+    /// Examines everything, then tells.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let scheme = self.labels.scheme()?;
+        let mut examination = Examination::default();
+        match &self.paths[..] {
+            [folder] if is_data_set(folder) => {
+                examination.data_set(folder, scheme.as_ref());
+            }
+            [image, labels] if scheme.is_some() && image.is_file() && labels.is_file() => {
+                let pair = (Item::of(image), Item::of(labels));
+                examination.case(&pair.0, Some(&pair.1), scheme.as_ref(), false);
+            }
+            paths => {
+                for path in paths {
+                    match listing::volumes(path) {
+                        Ok(items) => items.iter().for_each(|item| {
+                            examination.case(item, None, None, true);
+                        }),
+                        Err(error) => examination.error(format!("{error:#}")),
+                    }
+                }
+            }
+        }
+        examination.tell(console)
+    }
+}
+
+/// Whether a folder is a data set: it says so itself, or has the usual subfolders.
+fn is_data_set(path: &Path) -> bool {
+    path.join("dataset.json").is_file() || path.join("imagesTr").is_dir()
+}
+
+impl Examination {
+    fn error(&mut self, message: String) {
+        self.findings.push(Finding {
+            severity: Severity::Error,
+            message,
+        });
+    }
+
+    fn warning(&mut self, message: String) {
+        self.findings.push(Finding {
+            severity: Severity::Warning,
+            message,
+        });
+    }
+
+    /// Every case of a data set folder.
+    fn data_set(&mut self, folder: &Path, scheme: Option<&LabelScheme>) {
+        let data_set = match unet3d_train::dataset::find(folder, scheme) {
+            Ok(data_set) => data_set,
+            Err(error) => return self.error(format!("{error:#}")),
+        };
+        for case in &data_set.cases {
+            let image = Item {
+                name: case.name.clone(),
+                paths: case.images.clone(),
+            };
+            let labels = Item::of(&case.labels);
+            self.case(&image, Some(&labels), Some(&data_set.scheme), true);
+        }
+    }
+
+    /// One image and, where given, its labels. In a set, what only weakens the
+    /// whole is a warning.
+    fn case(&mut self, image: &Item, labels: Option<&Item>, scheme: Option<&LabelScheme>, in_set: bool) {
+        let volume = self.volume(image, labels.is_some() || !in_set);
+        let (Some(labels), Some(scheme)) = (labels, scheme) else {
+            return;
+        };
+        let source = labels.source();
+        let label_volume = match labels.read() {
+            Ok(volume) => volume,
+            Err(error) => return self.error(format!("{error:#}")),
+        };
+        self.volumes += 1;
+        if let Some(volume) = &volume
+            && let Err(error) = same_shape(&label_volume, &source, volume, &image.source())
+        {
+            self.error(format!("{error:#}"));
+        }
+        if let Some(volume) = &volume {
+            self.same_place(volume, &image.source(), &label_volume, &source);
+        }
+        match read_under(scheme, &label_volume, &source) {
+            Err(error) => self.error(format!("{error:#}")),
+            Ok(read) => {
+                if let Err(error) = read.require_two_classes(&scheme.annotated, &source) {
+                    let message = error.to_string();
+                    if in_set { self.warning(message) } else { self.error(message) }
+                }
+            }
+        }
+    }
+
+    /// One volume by itself; `None` where it cannot be read.
+    fn volume(&mut self, item: &Item, is_image: bool) -> Option<Volume> {
+        let source = item.source();
+        let volume = match item.read() {
+            Ok(volume) => volume,
+            Err(error) => {
+                self.error(format!("{error:#}"));
+                return None;
+            }
+        };
+        self.volumes += 1;
+        for (channel, range) in ranges(&volume).iter().enumerate() {
+            if range.not_finite > 0 {
+                self.error(format!(
+                    "{source}: channel {channel} has {} samples that are NaN or infinite, all must be finite. \
+                     Replace them (often by 0) before training.",
+                    range.not_finite
+                ));
+            }
+            if range.low.is_some() && range.low == range.high {
+                self.warning(format!(
+                    "{source}: channel {channel} is {} everywhere, an image should vary. It may be empty or the wrong file.",
+                    range.low.unwrap_or_default()
+                ));
+            }
+        }
+        if is_image {
+            self.compare_with_first(&volume, &source);
+        }
+        let hash = hash(&volume);
+        match self.seen.iter().find(|(h, _)| *h == hash) {
+            Some((_, other)) => {
+                let message = format!(
+                    "{source}: has the same samples as {other}. A copy in both training and validation makes scores too good."
+                );
+                self.warning(message);
+            }
+            None => self.seen.push((hash, source)),
+        }
+        Some(volume)
+    }
+
+    fn compare_with_first(&mut self, volume: &Volume, source: &str) {
+        let Some((spacing_mm, channels, other)) = self.first.clone() else {
+            self.first = Some((volume.geometry.spacing_mm, volume.channels, source.to_owned()));
+            return;
+        };
+        if volume.channels != channels {
+            self.error(format!(
+                "{source}: {} channels, {other} has {channels}; all images of a data set need the same channels.",
+                volume.channels
+            ));
+        }
+        match (volume.geometry.spacing_mm, spacing_mm) {
+            (Some(a), Some(b)) if differs(a, b) => self.warning(format!(
+                "{source}: spacing {a:?} mm [z, y, x], {other} has {b:?}; structures differ in size for the network. \
+                 Bring all images to one spacing, or check that the headers are right."
+            )),
+            (None, Some(_)) | (Some(_), None) => self.warning(format!(
+                "{source}: states {} spacing, unlike {other}.",
+                if spacing_mm.is_some() { "no" } else { "a" }
+            )),
+            _ => {}
+        }
+    }
+
+    /// Image and labels should lie at the same place.
+    fn same_place(&mut self, image: &Volume, image_source: &str, labels: &Volume, source: &str) {
+        if let (Some(a), Some(b)) = (labels.geometry.spacing_mm, image.geometry.spacing_mm)
+            && differs(a, b)
+        {
+            self.warning(format!(
+                "{source}: spacing {a:?} mm [z, y, x], its image {image_source} has {b:?}. One of the headers may be wrong."
+            ));
+        }
+        if let (Some(a), Some(b)) = (labels.geometry.world_from_volume, image.geometry.world_from_volume) {
+            // The farthest corner, where a difference of direction shows most.
+            let shape = image.geometry.shape.map(|n| n as f64);
+            let corner = |m: [[f64; 4]; 3]| m.map(|r| r[0] * shape[0] + r[1] * shape[1] + r[2] * shape[2] + r[3]);
+            let (a, b) = (corner(a), corner(b));
+            let apart_mm = (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt();
+            let voxel_mm = image.geometry.spacing_mm.map_or(1.0, |s| s[0].min(s[1]).min(s[2]));
+            if apart_mm > voxel_mm {
+                self.warning(format!(
+                    "{source}: its far corner lies {apart_mm:.3} mm from that of {image_source}. \
+                     Voxels are matched by index; check that the labels were drawn on this image."
+                ));
+            }
+        }
+    }
+
+    fn tell(&self, console: Console) -> anyhow::Result<End> {
+        let count = |s: Severity| self.findings.iter().filter(|f| f.severity == s).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        for finding in &self.findings {
+            let word = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            console.result(format_args!("{word}: {}", finding.message))?;
+        }
+        console.result(format_args!(
+            "{} volumes read, {errors} errors, {warnings} warnings.",
+            self.volumes
+        ))?;
+        console.json(&Outcome {
+            volumes: self.volumes,
+            errors,
+            warnings,
+            findings: &self.findings,
+        })?;
+        Ok(if errors > 0 { End::FoundErrors } else { End::Done })
+    }
+}
+
+/// Spacings that differ by more than rounding in headers does.
+fn differs(a: [f64; 3], b: [f64; 3]) -> bool {
+    /// Headers keep spacings as f32 and people round to a percent or so.
+    const RELATIVE: f64 = 0.02;
+    (0..3).any(|i| (a[i] - b[i]).abs() > RELATIVE * a[i].max(b[i]))
+}
+
+/// FNV-1a over shape and samples: a fingerprint to find copies with, no more.
+fn hash(volume: &Volume) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut feed = |bits: u64| hash = (hash ^ bits).wrapping_mul(0x0100_0000_01b3);
+    volume.geometry.shape.iter().for_each(|&n| feed(n as u64));
+    for i in 0..volume.samples.len() {
+        feed(volume.samples.f64_at(i).to_bits());
+    }
+    hash
+}

@@ -1,0 +1,250 @@
+//! `predict`: a model on new images.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+use unet3d_kernels::Threads;
+use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
+use unet3d_volume::{Image, Labels, Samples, Volume};
+
+use super::End;
+use crate::arguments::{Json, Machine};
+use crate::console::{self, Console};
+use crate::interrupt::Interrupt;
+use crate::listing::{self, Item};
+use crate::progress::Progress;
+use crate::{model_file, output, parse};
+
+/// Segment new images with a trained model
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unet3d predict run/ new.nii.gz -o new-labels.nii.gz
+  unet3d predict model.unet3d.safetensors images/ -o labels/
+
+MODEL is a model file, or the folder of a training run (then its best model).
+Several images, or a folder of them, are written into the folder OUT under their
+own names. The result has the geometry of its image; its values are those of the
+classes that the model was trained with.")]
+pub(crate) struct Predict {
+    /// Model file or run folder
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// Images: files, folders of slices, or folders of images
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+
+    /// File to write for one image, folder for several
+    #[arg(short, long, value_name = "OUT")]
+    out: PathBuf,
+
+    /// Write the probability of each class too, as channels (a folder for several images)
+    #[arg(long, value_name = "PATH")]
+    probabilities: Option<PathBuf>,
+
+    /// Input of one tile in voxels [default: the largest that fits the memory]
+    #[arg(long, value_name = "Z,Y,X", value_parser = parse::shape)]
+    tile: Option<[usize; 3]>,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+/// What to predict and where to write it.
+struct Job {
+    item: Item,
+    out: PathBuf,
+    probabilities: Option<PathBuf>,
+}
+
+impl Predict {
+    /// Checks, then predicts one image after another.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let started = Instant::now();
+        let (model, file) = model_file::read(&self.model)?;
+        let jobs = self.plan(&file)?;
+        let threads = self.machine.start_threads()?;
+        let interrupt = Interrupt::listen()?;
+        let options = Options {
+            memory_bytes: self.machine.memory,
+            tile: self.tile,
+            probabilities: self.probabilities.is_some(),
+        };
+        if let Some(tile) = self.tile {
+            model.network.output_shape(tile).context("--tile")?;
+        }
+        let mut files = Vec::new();
+        for job in &jobs {
+            let source = job.item.source();
+            let volume = job.item.read()?;
+            let predicted = predict_volume(&model, &volume, &options, &threads, &interrupt, console)
+                .with_context(|| source.clone())?;
+            let Some(prediction) = predicted else {
+                console.note(format_args!(
+                    "Interrupted: {} of {} images are written, {source} is not.",
+                    files.len(),
+                    jobs.len()
+                ));
+                return Ok(End::Interrupted);
+            };
+            for warning in &prediction.warnings {
+                console.note(format_args!("{source}: {warning}"));
+            }
+            write_prediction(&model, &volume, &prediction, job)?;
+            console.result(format_args!(
+                "Wrote {}: {} voxels in {} tile{} of {}, at most {} of memory.",
+                job.out.display(),
+                console::shape(volume.geometry.shape),
+                prediction.tiles,
+                if prediction.tiles == 1 { "" } else { "s" },
+                console::shape(prediction.tile),
+                console::bytes(prediction.peak_bytes),
+            ))?;
+            files.push(json!({
+                "image": source,
+                "out": job.out,
+                "probabilities": job.probabilities,
+                "tile": prediction.tile,
+                "tiles": prediction.tiles,
+                "peak_bytes": prediction.peak_bytes,
+            }));
+        }
+        console.json(&json!({
+            "model": file,
+            "out": self.out,
+            "files": files,
+            "elapsed_s": started.elapsed().as_secs_f64(),
+        }))?;
+        Ok(End::Done)
+    }
+
+    /// One job for each image, with every path checked.
+    fn plan(&self, model: &Path) -> anyhow::Result<Vec<Job>> {
+        let mut items = Vec::new();
+        for image in &self.images {
+            items.extend(listing::volumes(image)?);
+        }
+        let is_single = matches!(&self.images[..], [one] if items.len() == 1 && items[0].paths[0] == *one);
+        let inputs: Vec<&Path> = items
+            .iter()
+            .flat_map(|i| i.paths.iter().map(PathBuf::as_path))
+            .chain([model])
+            .collect();
+        let into_folder = !is_single || self.out.is_dir() || unet3d_volume::check_name(&self.out).is_err();
+        if is_single && into_folder && !self.out.is_dir() {
+            // One image and a name without a known ending: more likely a
+            // forgotten ending than a folder.
+            output::check_volume(&self.out, &inputs)?;
+        }
+        if into_folder && self.out.is_file() {
+            bail!(
+                "{}: is a file, several images need a folder. Give -o the name of a folder.",
+                self.out.display()
+            );
+        }
+        let mut jobs: Vec<Job> = Vec::new();
+        for item in &items {
+            let (out, probabilities) = if into_folder {
+                let name = writable_name(&item.name);
+                (
+                    self.out.join(&name),
+                    self.probabilities.as_ref().map(|folder| folder.join(&name)),
+                )
+            } else {
+                (self.out.clone(), self.probabilities.clone())
+            };
+            if jobs.iter().any(|j| j.out == out) {
+                bail!(
+                    "{}: two images would be written there, both are called {}. Predict them separately.",
+                    out.display(),
+                    item.name
+                );
+            }
+            for path in [Some(&out), probabilities.as_ref()].into_iter().flatten() {
+                output::check_volume(path, &inputs)?;
+            }
+            if probabilities.as_ref() == Some(&out) {
+                bail!("{}: is both -o and --probabilities. Give two names.", out.display());
+            }
+            jobs.push(Job {
+                item: item.clone(),
+                out,
+                probabilities,
+            });
+        }
+        Ok(jobs)
+    }
+}
+
+/// The name of the image where its format can be written, else as NIfTI.
+fn writable_name(name: &str) -> String {
+    if unet3d_volume::check_name(Path::new(name)).is_ok() {
+        name.to_owned()
+    } else {
+        format!("{}.nii.gz", output::stem(Path::new(name)))
+    }
+}
+
+/// Normalises and predicts; `None` when the person asked to stop.
+///
+/// # Errors
+/// Where the image does not suit the model or the memory.
+pub(crate) fn predict_volume(
+    model: &Model,
+    volume: &Volume,
+    options: &Options,
+    threads: &Threads,
+    interrupt: &Interrupt,
+    console: Console,
+) -> anyhow::Result<Option<Prediction>> {
+    // Cheap refusals before the image is normalised.
+    check_fit(model, volume.channels, &volume.geometry)?;
+    let tiling = Tiling::new(model, volume.geometry.shape, options, threads)?;
+    let image = Image::from_volume(volume, &model.pipeline.normalise)?;
+    let mut bar = Progress::new(console, "predict", "tile", tiling.count() as u64);
+    let predicted = unet3d_predict::predict(model, &image, options, threads, &mut |p| {
+        bar.update(p.done as f64 / p.total.max(1) as f64, p.done as u64, "");
+        match interrupt.flow() {
+            // What is finished is finished.
+            ControlFlow::Break(()) if p.done < p.total => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    bar.finish();
+    match predicted {
+        Ok(prediction) => Ok(Some(prediction)),
+        Err(Error::Interrupted { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_prediction(model: &Model, volume: &Volume, prediction: &Prediction, job: &Job) -> anyhow::Result<()> {
+    let labels = Labels {
+        geometry: volume.geometry.clone(),
+        classes: model.pipeline.classes.clone(),
+        voxels: prediction.labels.clone(),
+    };
+    unet3d_volume::write(&job.out, &labels.to_volume(labels.unlabeled_value()))?;
+    if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
+        let classes = labels.classes.len();
+        let voxels = volume.geometry.voxels();
+        let mut channels = vec![0.0; probabilities.len()];
+        for (i, of_voxel) in probabilities.chunks_exact(classes).enumerate() {
+            for (c, p) in of_voxel.iter().enumerate() {
+                channels[c * voxels + i] = *p;
+            }
+        }
+        let volume = Volume::new(volume.geometry.clone(), classes, Samples::F32(channels))?;
+        unet3d_volume::write(path, &volume)?;
+    }
+    Ok(())
+}
