@@ -68,3 +68,95 @@ pub(crate) struct Quality {
     /// IoU, Dice and voxels of each class; `None` where the class does not occur.
     pub(crate) classes: Vec<(Option<f64>, Option<f64>, u64)>,
 }
+
+#[cfg(test)]
+mod tests {
+    use unet3d_volume::{Geometry, Samples};
+
+    use super::*;
+
+    /// Concentric shells: enough structure to see that a report is right.
+    fn shells(shape: [usize; 3]) -> (Volume, Vec<Label>) {
+        let mut gray = Vec::new();
+        let mut labels = Vec::new();
+        for z in 0..shape[0] {
+            for y in 0..shape[1] {
+                for x in 0..shape[2] {
+                    let at = [z, y, x];
+                    let d = |a: usize| (at[a] as f64 / shape[a] as f64 - 0.5).powi(2);
+                    let r = (d(0) + d(1) + d(2)).sqrt();
+                    let wave = (r * 40.0).sin();
+                    gray.push((120.0 + 90.0 * wave + (x * 7 + y * 13 + z * 5) as f64 % 17.0) as u8);
+                    labels.push(Label::of_class(usize::from(wave > 0.0) + usize::from(r > 0.4)));
+                }
+            }
+        }
+        let geometry = Geometry {
+            spacing_mm: Some([0.002, 0.001, 0.001]),
+            ..Geometry::of_shape(shape)
+        };
+        let image = Volume {
+            geometry,
+            channels: 1,
+            samples: Samples::U8(gray),
+        };
+        (image, labels)
+    }
+
+    #[test]
+    fn a_report_is_one_file_that_needs_nothing_else() {
+        let (image, truth) = shells([24, 60, 80]);
+        let annotation: Vec<Label> = (0..truth.len())
+            .map(|i| {
+                let (z, y) = (i / 4800, i / 80 % 60);
+                if z == 4 || z == 12 || z == 20 || y == 30 {
+                    truth[i]
+                } else {
+                    Label::UNLABELED
+                }
+            })
+            .collect();
+        let classes: Vec<Class> = (0..3)
+            .map(|v| Class {
+                value: v,
+                name: format!("class <{v}>"),
+            })
+            .collect();
+        let losses: Vec<(u64, f32)> = (1..300)
+            .map(|s| (s, 1.1 * (-(s as f32) / 80.0).exp() + 0.1 + 0.1 * (s as f32 * 1.7).sin().abs()))
+            .collect();
+        let html = to_html(&Report {
+            title: "kidney.tif, filled".into(),
+            summary: "Every voxel segmented from 5 annotated slices.".into(),
+            program: "Written by unet3d 0.1.0.".into(),
+            facts: vec![
+                ("Volume", vec![("image", "kidney.tif".into()), ("size", "24 x 60 x 80".into())]),
+                ("Network", vec![("preset", "small".into()), ("parameters", "352,115".into())]),
+            ],
+            classes: &classes,
+            slices: Slices {
+                image: &image,
+                annotation: &annotation,
+                result: &truth,
+                truth: Some(&truth),
+                annotated: [vec![4, 12, 20], vec![30], vec![]],
+                held_out: [vec![12], vec![], vec![]],
+            },
+            quality: Quality {
+                measured_on: "Measured on 4,800 voxels that were annotated and held out.".into(),
+                mean_iou: Some(0.8123),
+                classes: vec![(Some(0.91), Some(0.95), 2000), (Some(0.71), Some(0.83), 2800), (None, None, 0)],
+            },
+            losses: &losses,
+            scores: &[(100, 0.4), (200, 0.7), (299, 0.81)],
+            written: vec![("kidney-filled.tif".into(), "the segmentation".into())],
+            next: vec![("Segment more.".into(), "unet3d predict model image.tif -o out.tif".into())],
+        });
+        assert!(html.contains("class &lt;0&gt;") && !html.contains("class <0>"));
+        for outside in ["http://", "https://", "<script", "<link"] {
+            assert!(!html.contains(outside), "{outside}");
+        }
+        assert_eq!(html.matches("<img").count(), 4 * 5, "two slices in z and y, one in x");
+        if let Ok(p) = std::env::var("REPORT_OUT") { std::fs::write(p, &html).unwrap(); }
+    }
+}
