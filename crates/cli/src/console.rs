@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn tables_align() {
-        let rows = [vec!["class".into(), "iou".into()], vec!["a".into(), "0.5".into()]];
+        let rows = [
+            vec!["class".into(), "iou".into()],
+            vec!["a".into(), "0.5".into()],
+        ];
         assert_eq!(table(&rows, "<>"), "  class  iou\n  a      0.5");
     }
 }

@@ -15,7 +15,12 @@ use crate::parse;
 #[command(next_help_heading = "What the label values mean")]
 pub(crate) struct LabelFlags {
     /// Voxels of this value are not annotated; every other voxel is
-    #[arg(long, value_name = "V", group = "scheme", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "V",
+        group = "scheme",
+        allow_negative_numbers = true
+    )]
     pub(crate) unlabeled: Option<i64>,
 
     /// Slices across these directions that hold any paint are annotated, and 0
@@ -71,7 +76,11 @@ impl LabelFlags {
     /// # Errors
     /// Where the flags do not say which voxels are annotated: the question,
     /// with the values found. Else as [`Labels::from_volume`].
-    pub(crate) fn read(&self, volume: &Volume, path: &Path) -> anyhow::Result<(Labels, LabelScheme)> {
+    pub(crate) fn read(
+        &self,
+        volume: &Volume,
+        path: &Path,
+    ) -> anyhow::Result<(Labels, LabelScheme)> {
         let source = path.display().to_string();
         let Some(scheme) = self.scheme()? else {
             bail!("{}", describe_values(volume, &source)?);
@@ -84,7 +93,11 @@ impl LabelFlags {
 ///
 /// # Errors
 /// As [`Labels::from_volume`], and where the mask cannot be read.
-pub(crate) fn read_under(scheme: &LabelScheme, volume: &Volume, source: &str) -> anyhow::Result<Labels> {
+pub(crate) fn read_under(
+    scheme: &LabelScheme,
+    volume: &Volume,
+    source: &str,
+) -> anyhow::Result<Labels> {
     let mask = match &scheme.annotated {
         Annotated::Mask(path) => Some(unet3d_volume::read(path).context("--annotated MASK")?),
         _ => None,

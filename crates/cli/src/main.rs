@@ -8,19 +8,9 @@ mod label_flags;
 
 mod output;
 
-mod listing;
-
-mod model_file;
-
 mod command;
 
-mod report;
-
 mod console;
-
-mod interrupt;
-
-mod progress;
 
 use std::process::ExitCode;
 
@@ -33,8 +23,7 @@ fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     match arguments.command.run() {
         Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(End::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
-        Ok(End::FoundErrors) => ExitCode::FAILURE,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             console::Console::new(false).note(format_args!("error: {error:#}"));
             ExitCode::FAILURE

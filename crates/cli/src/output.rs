@@ -47,7 +47,12 @@ pub(crate) fn check_folder(folder: &Path) -> anyhow::Result<()> {
     // The probe says what the operating system thinks; removing it may fail
     // only where writing did.
     let _ = fs::remove_file(&probe);
-    tried.with_context(|| format!("{}: no file can be written there. {advice}", folder.display()))
+    tried.with_context(|| {
+        format!(
+            "{}: no file can be written there. {advice}",
+            folder.display()
+        )
+    })
 }
 
 /// Writes a file under a temporary name and renames it when it is whole.
@@ -135,6 +140,9 @@ mod tests {
         ] {
             assert_eq!(stem(Path::new(name)), expected, "{name}");
         }
-        assert_eq!(beside(Path::new("a/b.nii.gz"), ".html"), Path::new("a/b.html"));
+        assert_eq!(
+            beside(Path::new("a/b.nii.gz"), ".html"),
+            Path::new("a/b.html")
+        );
     }
 }

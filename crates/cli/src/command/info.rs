@@ -10,7 +10,6 @@ use unet3d_volume::{Geometry, Volume};
 use super::End;
 use crate::arguments::Json;
 use crate::console::{self, Console};
-use crate::model_file;
 
 /// Values up to which a volume of whole numbers is shown as labels: no
 /// convention in use has more classes, every image has more gray values.
@@ -37,7 +36,6 @@ impl Info {
         let console = Console::new(self.json.json);
         let (object, lines) = match &self.path {
             None => program()?,
-            Some(path) if is_model(path) => model(path)?,
             Some(path) => volume(path)?,
         };
         for (name, value) in &lines {
@@ -54,10 +52,6 @@ impl Info {
 
 type Facts = (Value, Vec<(&'static str, String)>);
 
-fn is_model(path: &Path) -> bool {
-    path.to_string_lossy().ends_with(".safetensors") || path.is_dir() && model_file::find(path).is_ok()
-}
-
 fn program() -> anyhow::Result<Facts> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let version = env!("CARGO_PKG_VERSION");
@@ -70,49 +64,6 @@ fn program() -> anyhow::Result<Facts> {
     ))
 }
 
-fn model(path: &Path) -> anyhow::Result<Facts> {
-    let (model, file) = model_file::read(path)?;
-    let config = model.network.config();
-    let pipeline = &model.pipeline;
-    let classes: Vec<String> = pipeline
-        .classes
-        .iter()
-        .map(|c| format!("{}={}", c.value, c.name))
-        .collect();
-    let channels: Vec<String> = config.levels.iter().map(|l| format!("{}, {}", l.down[0], l.down[1])).collect();
-    let lines = vec![
-        ("model", file.display().to_string()),
-        ("parameters", model.network.parameter_count().to_string()),
-        ("input", format!("{} channel(s)", config.in_channels)),
-        ("classes", classes.join(", ")),
-        ("levels", format!("{} (channels {})", config.levels.len(), channels.join(" | "))),
-        ("patch", format!("{} voxels", console::shape(pipeline.patch))),
-        ("spacing", spacing(pipeline.spacing_mm)),
-        ("normalisation", serde_json::to_string(&pipeline.normalise)?.replace('"', "")),
-        ("trained", trained(&pipeline.record)),
-    ];
-    let object = json!({
-        "kind": if path.is_dir() { "run" } else { "model" },
-        "model": file,
-        "parameters": model.network.parameter_count(),
-        "network": config,
-        "pipeline": pipeline,
-    });
-    Ok((object, lines))
-}
-
-/// The record's plain entries, as `iterations 500, seed 0`.
-fn trained(record: &Value) -> String {
-    let Value::Object(entries) = record else {
-        return "not recorded".into();
-    };
-    let plain = entries.iter().filter(|(_, v)| v.is_number() || v.is_string() || v.is_boolean());
-    let text: Vec<_> = plain
-        .map(|(k, v)| format!("{k} {}", v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
-        .collect();
-    if text.is_empty() { "not recorded".into() } else { text.join(", ") }
-}
-
 fn volume(path: &Path) -> anyhow::Result<Facts> {
     let volume = unet3d_volume::read(path)?;
     let Geometry {
@@ -123,13 +74,18 @@ fn volume(path: &Path) -> anyhow::Result<Facts> {
     let ranges = ranges(&volume);
     let mut lines = vec![
         ("volume", path.display().to_string()),
-        ("shape", format!("{} voxels (z, y, x)", console::shape(*shape))),
+        (
+            "shape",
+            format!("{} voxels (z, y, x)", console::shape(*shape)),
+        ),
         ("channels", volume.channels.to_string()),
         ("type", volume.type_name().to_owned()),
         ("spacing", spacing(*spacing_mm)),
         (
             "orientation",
-            world_from_volume.as_ref().map_or_else(|| "not stated".into(), orientation),
+            world_from_volume
+                .as_ref()
+                .map_or_else(|| "not stated".into(), orientation),
         ),
     ];
     for range in &ranges {
@@ -138,7 +94,10 @@ fn volume(path: &Path) -> anyhow::Result<Facts> {
             _ => "no finite sample".into(),
         };
         if range.not_finite > 0 {
-            text.push_str(&format!(", {} samples are NaN or infinite", range.not_finite));
+            text.push_str(&format!(
+                ", {} samples are NaN or infinite",
+                range.not_finite
+            ));
         }
         lines.push(("range", text));
     }
@@ -152,10 +111,16 @@ fn volume(path: &Path) -> anyhow::Result<Facts> {
     });
     if let Some(found) = &found {
         let mut rows = vec![
-            ["value", "voxels", "share", "on slices z", "y", "x"].map(String::from).to_vec(),
+            ["value", "voxels", "share", "on slices z", "y", "x"]
+                .map(String::from)
+                .to_vec(),
         ];
         for v in &found.values {
-            let mut row = vec![v.value.to_string(), v.voxels.to_string(), console::percent(v.share)];
+            let mut row = vec![
+                v.value.to_string(),
+                v.voxels.to_string(),
+                console::percent(v.share),
+            ];
             row.extend((0..3).map(|a| format!("{} of {}", v.slices[a], shape[a])));
             rows.push(row);
         }
@@ -230,7 +195,11 @@ fn orientation(world_from_volume: &[[f64; 4]; 3]) -> String {
                 main = row;
             }
         }
-        if column[main] < 0.0 { NEGATIVE[main] } else { POSITIVE[main] }
+        if column[main] < 0.0 {
+            NEGATIVE[main]
+        } else {
+            POSITIVE[main]
+        }
     };
     format!(
         "z towards {}, y towards {}, x towards {}",

@@ -1,16 +1,8 @@
 //! One file a command. Each turns its raw arguments into a checked plan, in
 //! which everything that can be refused has been, and then runs the plan.
 
-mod demo;
-mod fill;
-mod train;
-
-mod predict;
-
-mod evaluate;
 mod sparsify;
 
-mod check;
 mod convert;
 mod info;
 
@@ -30,13 +22,7 @@ pub(crate) enum End {
 /// The commands, in the order of daily use.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    Demo(demo::Demo),
-    Fill(Box<fill::Fill>),
-    Train(Box<train::Train>),
-    Predict(predict::Predict),
-    Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
-    Check(check::Check),
     Info(info::Info),
     Convert(convert::Convert),
 }
@@ -48,13 +34,7 @@ impl Command {
     /// Whatever a file or flag can cause, told for the person.
     pub(crate) fn run(self) -> anyhow::Result<End> {
         match self {
-            Self::Demo(command) => command.run(),
-            Self::Fill(command) => command.run(),
-            Self::Train(command) => command.run(),
-            Self::Predict(command) => command.run(),
-            Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
-            Self::Check(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
         }

@@ -57,6 +57,15 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
     format.write(path, volume)
 }
 
+/// Refuses a path whose name is of no format that can be written, before any
+/// work is done for it.
+///
+/// # Errors
+/// Names the formats that there are.
+pub fn check_name(path: &Path) -> Result<(), Error> {
+    by_name(path).map(|_| ()).ok_or_else(|| unknown(path))
+}
+
 /// A file format (or a folder as a format).
 trait Format: Sync {
     /// Name for people.
