@@ -1,1 +1,17 @@
-//! (being written)
+//! How good a segmentation is, on the voxels of which the truth is known.
+//!
+//! In come [`Labels`], a truth and a prediction of the same voxels; they are
+//! counted into a [`Confusion`], and [`Scores`] (one case) or a [`Report`]
+//! (several) come out. Voxels that are unlabeled in the truth count nowhere. A
+//! class that is in neither volume has no score: it is `None`, never 0 or 1,
+//! and means leave it out.
+//!
+//! [`Labels`]: unet3d_volume::Labels
+
+mod confusion;
+mod report;
+mod scores;
+
+pub use confusion::{Confusion, MismatchError};
+pub use report::{CaseScores, Report};
+pub use scores::{ClassScores, Scores};

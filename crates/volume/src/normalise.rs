@@ -238,6 +238,10 @@ impl Map {
 }
 
 /// One channel as `f32`, all of it finite.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "one of the ten types is f32 itself"
+)]
 fn load_channel(volume: &Volume, channel: usize, out: &mut [f32]) -> Result<(), NormaliseError> {
     let voxels = out.len();
     each_samples!(&volume.samples, s => {
