@@ -15,6 +15,9 @@ pub mod warp;
 
 // The operations, in the order a voxel meets them.
 pub mod conv3d;
+pub mod norm;
+pub mod pool3d;
+pub mod upconv3d;
 
 mod micro;
 

@@ -39,7 +39,7 @@ pub(crate) fn accumulate<S: Simd, const M: usize, const V: usize>(
             // SAFETY: as above.
             let a = simd.splat_f32s(unsafe { *x.get_unchecked(m * stride + i) });
             for v in 0..V {
-                local[m][v] = simd.mul_add_e_f32s(a, b[v], local[m][v]);
+                local[m][v] = mul_add(simd, a, b[v], local[m][v]);
             }
         }
     }
@@ -67,11 +67,28 @@ pub(crate) fn accumulate_outer<S: Simd, const M: usize, const V: usize>(
             // SAFETY: as above.
             let a = simd.splat_f32s(unsafe { *x.get_unchecked(p * x_stride + m) });
             for v in 0..V {
-                local[m][v] = simd.mul_add_e_f32s(a, b[v], local[m][v]);
+                local[m][v] = mul_add(simd, a, b[v], local[m][v]);
             }
         }
     }
     *acc = local;
+}
+
+/// `a * b + c`, fused where the machine does that in hardware. Portable code
+/// must not: without the instruction a fused product is a library call, fifty
+/// times slower.
+#[inline(always)]
+pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if is_portable::<S>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_f32s(a, b, c)
+    }
+}
+
+#[inline(always)]
+fn is_portable<S: Simd>() -> bool {
+    std::any::TypeId::of::<S>() == std::any::TypeId::of::<pulp::Scalar256b>()
 }
 
 /// # Safety
@@ -95,4 +112,55 @@ pub(crate) fn row_from<S: Simd, const V: usize>(from: &[f32]) -> [S::f32s; V] {
     assert!(from.len() >= V * S::F32_LANES);
     // SAFETY: the assert above.
     unsafe { load(from.as_ptr()) }
+}
+
+/// One register tile of a weight gradient: up to [`TILE_ROWS`] input channels
+/// by one panel of output channels, over `rows` lines of `w` points.
+pub(crate) struct OuterTile<'a> {
+    /// First input value; lines are `line` apart, points `stride`.
+    pub(crate) x: &'a [f32],
+    pub(crate) line: usize,
+    pub(crate) stride: usize,
+    /// Output gradients `[row][w][PANEL]`.
+    pub(crate) dy: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) w: usize,
+    /// Sums are added here: rows of `out_c`, the first `many` of a panel.
+    pub(crate) to: &'a mut [f32],
+    pub(crate) out_c: usize,
+    pub(crate) many: usize,
+}
+
+impl OuterTile<'_> {
+    /// Does as many of the `left` input channels as fit; returns how many.
+    #[inline(always)]
+    pub(crate) fn run<S: Simd, const V: usize>(self, simd: S, left: usize) -> usize {
+        match left {
+            1 => self.rows::<S, 1, V>(simd),
+            2 => self.rows::<S, 2, V>(simd),
+            3 => self.rows::<S, 3, V>(simd),
+            4 => self.rows::<S, 4, V>(simd),
+            5 => self.rows::<S, 5, V>(simd),
+            _ => self.rows::<S, TILE_ROWS, V>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, const M: usize, const V: usize>(self, simd: S) -> usize {
+        let mut acc = [[simd.splat_f32s(0.0); V]; M];
+        for r in 0..self.rows {
+            accumulate_outer::<S, M, V>(
+                simd,
+                &mut acc,
+                (&self.x[r * self.line..], self.stride),
+                (&self.dy[r * self.w * PANEL..], PANEL),
+                self.w,
+            );
+        }
+        for (m, row) in acc.iter().enumerate() {
+            let to = &mut self.to[m * self.out_c..][..self.many];
+            to.iter_mut().zip(row_of::<S, V>(row)).for_each(|(to, v)| *to += v);
+        }
+        M
+    }
 }

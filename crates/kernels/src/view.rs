@@ -180,6 +180,7 @@ impl<'a> View<'a> {
     /// Loads the transformed channels `c0..c1` of the voxels `w0..w0 + len` of
     /// row `(n, d, h)`, coordinates counted from the padding, into
     /// `out[(w - w0) * (c1 - c0) + c - c0]`.
+    #[inline(always)] // compiled for the caller's instruction set
     pub fn load_row(
         &self,
         n: usize,

@@ -15,7 +15,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::{Context, Kernel, Problem, Size};
-use crate::micro::{PANEL, TILE_ROWS, accumulate, accumulate_outer, row_from, row_of};
+use crate::micro::{OuterTile, PANEL, TILE_ROWS, accumulate, row_from, row_of};
 use crate::view::Target;
 
 /// Input channels loaded at a time: 27 taps x 64 x 16 floats of weights are
@@ -480,53 +480,11 @@ impl Outer<'_> {
                                 out_c: y.c,
                                 many: PANEL.min(y.c - b * PANEL),
                             };
-                            i += match ib - i {
-                                1 => at.run::<S, 1, V>(simd),
-                                2 => at.run::<S, 2, V>(simd),
-                                3 => at.run::<S, 3, V>(simd),
-                                4 => at.run::<S, 4, V>(simd),
-                                5 => at.run::<S, 5, V>(simd),
-                                _ => at.run::<S, TILE_ROWS, V>(simd),
-                            };
+                            i += at.run::<S, V>(simd, ib - i);
                         }
                     }
                 }
             }
         }
-    }
-}
-
-struct OuterTile<'a> {
-    x: &'a [f32],
-    line: usize,
-    stride: usize,
-    dy: &'a [f32],
-    rows: usize,
-    w: usize,
-    to: &'a mut [f32],
-    out_c: usize,
-    many: usize,
-}
-
-impl OuterTile<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const M: usize, const V: usize>(self, simd: S) -> usize {
-        let mut acc = [[simd.splat_f32s(0.0); V]; M];
-        for r in 0..self.rows {
-            accumulate_outer::<S, M, V>(
-                simd,
-                &mut acc,
-                (&self.x[r * self.line..], self.stride),
-                (&self.dy[r * self.w * PANEL..], PANEL),
-                self.w,
-            );
-        }
-        for (m, row) in acc.iter().enumerate() {
-            let to = &mut self.to[m * self.out_c..][..self.many];
-            to.iter_mut()
-                .zip(row_of::<S, V>(row))
-                .for_each(|(to, v)| *to += v);
-        }
-        M
     }
 }
