@@ -159,7 +159,9 @@ impl OuterTile<'_> {
         }
         for (m, row) in acc.iter().enumerate() {
             let to = &mut self.to[m * self.out_c..][..self.many];
-            to.iter_mut().zip(row_of::<S, V>(row)).for_each(|(to, v)| *to += v);
+            to.iter_mut()
+                .zip(row_of::<S, V>(row))
+                .for_each(|(to, v)| *to += v);
         }
         M
     }

@@ -91,4 +91,94 @@ pub struct UNetConfig {
     pub dropout: f32,
     /// Which layers carry a bias.
     pub biases: Biases,
+    /// Added to the variance before the square root.
+    #[serde(default = "default_epsilon")]
+    pub epsilon: f32,
+}
+
+/// 1e-5, the value of Caffe and PyTorch (Keras: 1e-3).
+fn default_epsilon() -> f32 {
+    1e-5
+}
+
+/// Why a configuration describes no network.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("network configuration: {field} is {found}, must be {rule}")]
+pub struct ConfigError {
+    /// Path of the field, such as `levels[1].kernel`.
+    pub field: String,
+    /// The value found.
+    pub found: String,
+    /// What is allowed.
+    pub rule: &'static str,
+}
+
+impl UNetConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field whose value is not allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |field: String, found: String, rule| Err(ConfigError { field, found, rule });
+        if self.in_channels == 0 {
+            return fail("in_channels".into(), "0".into(), "at least 1");
+        }
+        if self.classes == 0 {
+            return fail("classes".into(), "0".into(), "at least 1");
+        }
+        if self.levels.is_empty() {
+            return fail("levels".into(), "empty".into(), "at least one level");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return fail(
+                "dropout".into(),
+                self.dropout.to_string(),
+                "at least 0 and below 1",
+            );
+        }
+        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
+            return fail("epsilon".into(), self.epsilon.to_string(), "above 0");
+        }
+        if let Activation::LeakyRelu { slope } = self.activation
+            && !(0.0..1.0).contains(&slope)
+        {
+            return fail(
+                "activation.slope".into(),
+                slope.to_string(),
+                "at least 0 and below 1",
+            );
+        }
+        for (l, level) in self.levels.iter().enumerate() {
+            let lowest = l + 1 == self.levels.len();
+            if level.down.contains(&0) {
+                return fail(
+                    format!("levels[{l}].down"),
+                    format!("{:?}", level.down),
+                    "at least 1 each",
+                );
+            }
+            if !lowest && level.up.contains(&0) {
+                return fail(
+                    format!("levels[{l}].up"),
+                    format!("{:?}", level.up),
+                    "at least 1 each",
+                );
+            }
+            if level.kernel.iter().any(|k| *k != 1 && *k != 3) {
+                return fail(
+                    format!("levels[{l}].kernel"),
+                    format!("{:?}", level.kernel),
+                    "1 or 3 each",
+                );
+            }
+            if !lowest && level.pool.iter().any(|p| *p != 1 && *p != 2) {
+                return fail(
+                    format!("levels[{l}].pool"),
+                    format!("{:?}", level.pool),
+                    "1 or 2 each",
+                );
+            }
+        }
+        Ok(())
+    }
 }

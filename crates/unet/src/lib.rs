@@ -5,5 +5,20 @@
 //! the list forwards and, read bottom-up, backwards.
 
 pub mod config;
+pub mod preset;
 
-pub use config::{Activation, Normalisation, Padding, UNetConfig};
+pub mod layout;
+
+pub mod graph;
+pub mod network;
+
+pub mod plan;
+
+pub mod execute;
+
+pub use config::{Activation, Biases, ConfigError, Level, Normalisation, Padding, UNetConfig};
+pub use execute::Executor;
+pub use layout::{Entry, Kind, Layout};
+pub use network::{Network, Parameters, SizeError};
+pub use plan::{Mode, Plan};
+pub use preset::Preset;

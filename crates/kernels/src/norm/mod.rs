@@ -20,10 +20,38 @@ pub fn workspace(shape: Shape) -> usize {
 
 /// `sums[n][0][c] = sum of y`, `sums[n][1][c] = sum of y * y`, each over one
 /// sample. `workspace` holds the sums of the planes.
-pub fn moments(context: Context<'_>, y: &[f32], shape: Shape, workspace: &mut [f64], sums: &mut [f64]) {
+pub fn moments(
+    context: Context<'_>,
+    y: &[f32],
+    shape: Shape,
+    workspace: &mut [f64],
+    sums: &mut [f64],
+) {
     plane_sums(context, shape, workspace, sums, |plane, part| {
         let len = shape.at(0, [1, 0, 0]);
-        context.isa.run(Moments { y: &y[plane * len..][..len], part });
+        context.isa.run(Moments {
+            y: &y[plane * len..][..len],
+            part,
+        });
+    });
+}
+
+/// `sums[n][0][c] = sum of g` over one sample: the gradient of a bias.
+pub fn channel_sums(
+    context: Context<'_>,
+    g: &[f32],
+    shape: Shape,
+    workspace: &mut [f64],
+    sums: &mut [f64],
+) {
+    plane_sums(context, shape, workspace, sums, |plane, part| {
+        let g = &g[plane * shape.at(0, [1, 0, 0])..][..shape.at(0, [1, 0, 0])];
+        context.isa.run(GradientSums {
+            y: g,
+            g,
+            normalised: None,
+            part,
+        });
     });
 }
 
@@ -57,7 +85,14 @@ pub fn backward_activation(
         |plane| plane * len..(plane + 1) * len,
         |plane, part, _| {
             let n = plane / shape.space[0];
-            context.isa.run(Activation { y, transform, first: plane * len, n, c: shape.c, part });
+            context.isa.run(Activation {
+                y,
+                transform,
+                first: plane * len,
+                n,
+                c: shape.c,
+                part,
+            });
         },
     );
     let g = &*dz;
@@ -126,7 +161,10 @@ fn plane_sums(
     sums.fill(0.0);
     for (plane, from) in workspace.chunks_exact(two).enumerate() {
         let n = plane / shape.space[0];
-        sums[n * two..][..two].iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        sums[n * two..][..two]
+            .iter_mut()
+            .zip(from)
+            .for_each(|(to, from)| *to += from);
     }
 }
 
@@ -167,14 +205,25 @@ impl WithSimd for Activation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { y, transform, first, n, c, part } = self;
+        let Self {
+            y,
+            transform,
+            first,
+            n,
+            c,
+            part,
+        } = self;
         let y = &y[first..first + part.len()];
         let scale = &transform.scale[n * c..][..c];
         let shift = &transform.shift[n * c..][..c];
         for (row, (g, y)) in part.chunks_exact_mut(c).zip(y.chunks_exact(c)).enumerate() {
             for i in 0..c {
                 let u = y[i] * scale[i] + shift[i];
-                g[i] = if u > 0.0 { g[i] } else { g[i] * transform.slope };
+                g[i] = if u > 0.0 {
+                    g[i]
+                } else {
+                    g[i] * transform.slope
+                };
             }
             if let Some(dropout) = transform.dropout {
                 for (i, g) in g.iter_mut().enumerate() {

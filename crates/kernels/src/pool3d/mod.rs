@@ -13,7 +13,10 @@ use crate::view::{Shape, Source};
 
 /// Output shape for an input whose extents the window divides.
 pub fn output(input: Shape, window: [usize; 3]) -> Shape {
-    Shape { space: std::array::from_fn(|axis| input.space[axis] / window[axis]), ..input }
+    Shape {
+        space: std::array::from_fn(|axis| input.space[axis] / window[axis]),
+        ..input
+    }
 }
 
 /// Computes the pooled values, `n d h w c`.
@@ -25,12 +28,26 @@ pub fn forward(context: Context<'_>, input: &Source<'_>, window: [usize; 3], out
         &mut [],
         y.n * y.space[0] * y.space[1],
         |task| task * row..(task + 1) * row,
-        |task, part, _| context.isa.run(Forward { input, window, task, y, part }),
+        |task, part, _| {
+            context.isa.run(Forward {
+                input,
+                window,
+                task,
+                y,
+                part,
+            })
+        },
     );
 }
 
 /// Adds to `dx` (by the transformed input, `n d h w c`) the gradient for `dy`.
-pub fn backward(context: Context<'_>, input: &Source<'_>, window: [usize; 3], dy: &[f32], dx: &mut [f32]) {
+pub fn backward(
+    context: Context<'_>,
+    input: &Source<'_>,
+    window: [usize; 3],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
     let y = output(input.shape, window);
     let planes = input.shape.at(0, [window[0], 0, 0]);
     context.threads.for_each_part(
@@ -38,7 +55,16 @@ pub fn backward(context: Context<'_>, input: &Source<'_>, window: [usize; 3], dy
         &mut [],
         y.n * y.space[0],
         |task| task * planes..(task + 1) * planes,
-        |task, part, _| context.isa.run(Backward { input, window, task, y, dy, part }),
+        |task, part, _| {
+            context.isa.run(Backward {
+                input,
+                window,
+                task,
+                y,
+                dy,
+                part,
+            })
+        },
     );
 }
 
@@ -55,16 +81,32 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { input, window, task, y, part } = self;
+        let Self {
+            input,
+            window,
+            task,
+            y,
+            part,
+        } = self;
         let x = input.shape;
-        let (n, d, h) = (task / (y.space[0] * y.space[1]), task / y.space[1] % y.space[0], task % y.space[1]);
+        let (n, d, h) = (
+            task / (y.space[0] * y.space[1]),
+            task / y.space[1] % y.space[0],
+            task % y.space[1],
+        );
         for (w, out) in part.chunks_exact_mut(y.c).enumerate() {
             for tap in 0..window.iter().product() {
                 let start = x.at(n, place([d, h, w], window, tap));
                 for c in 0..y.c {
                     let value = input.data[start + c];
-                    let value = input.transform.map_or(value, |t| t.apply(value, n * y.c + c, start + c));
-                    out[c] = if tap == 0 || value > out[c] { value } else { out[c] };
+                    let value = input
+                        .transform
+                        .map_or(value, |t| t.apply(value, n * y.c + c, start + c));
+                    out[c] = if tap == 0 || value > out[c] {
+                        value
+                    } else {
+                        out[c]
+                    };
                 }
             }
         }
@@ -87,7 +129,14 @@ impl WithSimd for Backward<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         /// Channels whose maxima are searched together: their state stays in registers.
         const LANES: usize = 16;
-        let Self { input, window, task, y, dy, part } = self;
+        let Self {
+            input,
+            window,
+            task,
+            y,
+            dy,
+            part,
+        } = self;
         let (n, d, x) = (task / y.space[0], task % y.space[0], input.shape);
         let first = x.at(n, [d * window[0], 0, 0]);
         for h in 0..y.space[1] {
@@ -100,8 +149,9 @@ impl WithSimd for Backward<'_> {
                         let start = x.at(n, place([d, h, w], window, tap)) + c0;
                         for c in 0..many {
                             let value = input.data[start + c];
-                            let value =
-                                input.transform.map_or(value, |t| t.apply(value, n * y.c + c0 + c, start + c));
+                            let value = input
+                                .transform
+                                .map_or(value, |t| t.apply(value, n * y.c + c0 + c, start + c));
                             let better = tap == 0 || value > best[c];
                             best[c] = if better { value } else { best[c] };
                             at[c] = if better { tap as u32 } else { at[c] };
@@ -120,6 +170,10 @@ impl WithSimd for Backward<'_> {
 /// The input voxel of a tap of an output voxel.
 #[inline(always)]
 fn place(at: [usize; 3], window: [usize; 3], tap: usize) -> [usize; 3] {
-    let taps = [tap / (window[1] * window[2]), tap / window[2] % window[1], tap % window[2]];
+    let taps = [
+        tap / (window[1] * window[2]),
+        tap / window[2] % window[1],
+        tap % window[2],
+    ];
     std::array::from_fn(|axis| at[axis] * window[axis] + taps[axis])
 }

@@ -4,7 +4,11 @@ use super::{output, place};
 use crate::view::{Source, View};
 
 /// Calls `f(n, output voxel offset + channel, input voxel of the maximum, channel, maximum)`.
-fn maxima(input: &Source<'_>, window: [usize; 3], mut f: impl FnMut(usize, usize, [usize; 3], usize, f32)) {
+fn maxima(
+    input: &Source<'_>,
+    window: [usize; 3],
+    mut f: impl FnMut(usize, usize, [usize; 3], usize, f32),
+) {
     let y = output(input.shape, window);
     for n in 0..y.n {
         for d in 0..y.space[0] {
@@ -34,5 +38,7 @@ pub fn forward(input: &Source<'_>, window: [usize; 3], out: &mut [f32]) {
 
 /// Adds the gradient by the transformed input.
 pub fn backward(input: &Source<'_>, window: [usize; 3], dy: &[f32], dx: &mut [f32]) {
-    maxima(input, window, |n, to, at, c, _| dx[input.shape.at(n, at) + c] += dy[to]);
+    maxima(input, window, |n, to, at, c, _| {
+        dx[input.shape.at(n, at) + c] += dy[to]
+    });
 }

@@ -20,7 +20,10 @@ const OUTER_TASKS: usize = 16;
 
 /// Floats of scratch memory that any pass needs with `threads` workers.
 pub fn scratch(size: &Size, threads: usize) -> usize {
-    let (i, o) = (size.input.c.next_multiple_of(PANEL), size.out_c.next_multiple_of(PANEL));
+    let (i, o) = (
+        size.input.c.next_multiple_of(PANEL),
+        size.out_c.next_multiple_of(PANEL),
+    );
     let forward = size.taps() * size.input.c * o + threads * size.input.space[2] * size.input.c;
     let input = size.taps() * size.out_c * i;
     let points = size.input.space[2] * lines(size);
@@ -34,7 +37,10 @@ fn lines(size: &Size) -> usize {
 }
 
 fn slabs(size: &Size) -> usize {
-    OUTER_TASKS.div_ceil(size.taps()).min(size.input.n * size.input.space[0]).max(1)
+    OUTER_TASKS
+        .div_ceil(size.taps())
+        .min(size.input.n * size.input.space[0])
+        .max(1)
 }
 
 /// Computes `y`, `n d h w o`.
@@ -51,7 +57,12 @@ pub fn forward(
     let shape = size.output();
     let panels = out_c.div_ceil(PANEL);
     let (packed, scratch) = scratch.split_at_mut(size.taps() * in_c * panels * PANEL);
-    pack(context, (size.taps() * in_c, out_c), |row, o| weights[row * out_c + o], packed);
+    pack(
+        context,
+        (size.taps() * in_c, out_c),
+        |row, o| weights[row * out_c + o],
+        packed,
+    );
     let packed = &*packed;
     let [sd, sh, sw] = problem.window;
     let row = shape.space[2] * out_c;
@@ -69,7 +80,9 @@ pub fn forward(
             );
             let width = size.input.space[2];
             let x = &mut loaded[..width * in_c];
-            problem.view().load_row(n, [d / sd, h / sh, 0], width, 0, in_c, x);
+            problem
+                .view()
+                .load_row(n, [d / sd, h / sh, 0], width, 0, in_c, x);
             for c in 0..sw {
                 let tap = ((d % sd) * sh + h % sh) * sw + c;
                 for p in 0..panels {
@@ -118,7 +131,11 @@ pub fn backward_input(
         size.input.n * depth * height,
         |task| task * width * in_c..(task + 1) * width * in_c,
         |task, part, _| {
-            let (n, d, h) = (task / (depth * height), task / height % depth, task % height);
+            let (n, d, h) = (
+                task / (depth * height),
+                task / height % depth,
+                task % height,
+            );
             let mut rows: [&[f32]; 4] = [&[]; 4];
             for (ab, row) in rows[..sd * sh].iter_mut().enumerate() {
                 let at = shape.at(n, [d * sd + ab / sh, h * sh + ab % sh, 0]);
@@ -162,7 +179,15 @@ pub fn backward_weights(
         |task, part, loaded| {
             let slab = task / size.taps();
             let planes = slab * planes / slabs..(slab + 1) * planes / slabs;
-            context.isa.run(Outer { problem, size: &size, tap: task % size.taps(), planes, dy, part, loaded });
+            context.isa.run(Outer {
+                problem,
+                size: &size,
+                tap: task % size.taps(),
+                planes,
+                dy,
+                part,
+                loaded,
+            });
         },
     );
     let sums = &*sums;
@@ -197,7 +222,11 @@ fn pack(
             for (row, to) in part.chunks_exact_mut(PANEL).enumerate() {
                 for (lane, to) in to.iter_mut().enumerate() {
                     let column = panel * PANEL + lane;
-                    *to = if column < columns { value(row, column) } else { 0.0 };
+                    *to = if column < columns {
+                        value(row, column)
+                    } else {
+                        0.0
+                    };
                 }
             }
         },
@@ -255,7 +284,14 @@ impl Rows<'_> {
         let mut acc = [row_from::<S, V>(&start); M];
         for (r, x) in self.x.iter().enumerate() {
             let panel = &self.panels[r * self.k * PANEL..];
-            accumulate::<S, M, V>(simd, &mut acc, &x[p * self.stride..], self.stride, panel, self.k);
+            accumulate::<S, M, V>(
+                simd,
+                &mut acc,
+                &x[p * self.stride..],
+                self.stride,
+                panel,
+                self.k,
+            );
         }
         for (m, row) in acc.iter().enumerate() {
             let to = &mut self.to[(p + m) * self.to_stride..][..self.many];
@@ -293,7 +329,15 @@ impl WithSimd for Outer<'_> {
 impl Outer<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, simd: S) {
-        let Self { problem, size, tap, planes, dy, part, loaded } = self;
+        let Self {
+            problem,
+            size,
+            tap,
+            planes,
+            dy,
+            part,
+            loaded,
+        } = self;
         let [depth, height, width] = size.input.space;
         let [sd, sh, sw] = size.window;
         let (a, b, c) = (tap / (sh * sw), tap / sw % sh, tap % sw);
@@ -308,7 +352,9 @@ impl Outer<'_> {
                 let points = rows * width;
                 for r in 0..rows {
                     let to = &mut x[r * width * in_c..(r + 1) * width * in_c];
-                    problem.view().load_row(n, [d, h0 + r, 0], width, 0, in_c, to);
+                    problem
+                        .view()
+                        .load_row(n, [d, h0 + r, 0], width, 0, in_c, to);
                 }
                 for (p, o) in (0..out_c).step_by(PANEL).enumerate() {
                     let many = PANEL.min(out_c - o);

@@ -25,7 +25,11 @@ pub struct Problem<'a> {
 impl Problem<'_> {
     /// The sizes alone.
     pub fn size(&self) -> Size {
-        Size { input: self.input.shape, window: self.window, out_c: self.out_c }
+        Size {
+            input: self.input.shape,
+            window: self.window,
+            out_c: self.out_c,
+        }
     }
 
     fn view(&self) -> View<'_> {
@@ -48,7 +52,11 @@ impl Size {
     /// Output shape.
     pub fn output(&self) -> Shape {
         let space = std::array::from_fn(|axis| self.input.space[axis] * self.window[axis]);
-        Shape { n: self.input.n, space, c: self.out_c }
+        Shape {
+            n: self.input.n,
+            space,
+            c: self.out_c,
+        }
     }
 
     /// Kernel positions.

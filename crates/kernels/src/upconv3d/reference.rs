@@ -48,7 +48,9 @@ pub fn backward_input(problem: &Problem<'_>, weights: &[f32], dy: &[f32], dx: &m
             }
         }
     });
-    dx.iter_mut().zip(sums).for_each(|(dx, sum)| *dx = sum as f32);
+    dx.iter_mut()
+        .zip(sums)
+        .for_each(|(dx, sum)| *dx = sum as f32);
 }
 
 /// Adds the gradient by the weights, `a b c i o`.
@@ -63,5 +65,7 @@ pub fn backward_weights(problem: &Problem<'_>, dy: &[f32], dw: &mut [f32]) {
             }
         }
     });
-    dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum as f32);
+    dw.iter_mut()
+        .zip(sums)
+        .for_each(|(dw, sum)| *dw += sum as f32);
 }

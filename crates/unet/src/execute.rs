@@ -1,0 +1,138 @@
+//! Runs a plan: the list of nodes forwards and, read bottom-up, backwards.
+
+mod backward;
+mod forward;
+mod lazy;
+
+use std::ops::Range;
+
+use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::{Isa, Source, Threads};
+
+use crate::graph::ValueId;
+use crate::network::Network;
+use crate::plan::Plan;
+use lazy::Lazy;
+
+/// A plan with its memory. Allocates when made and never again.
+pub struct Executor {
+    network: Network,
+    plan: Plan,
+    isa: Isa,
+    arena: Vec<f32>,
+    workspace: Vec<f64>,
+    sums: Vec<f64>,
+    /// What is still to be done to each value when it is read.
+    lazy: Vec<Option<Lazy>>,
+    /// Parts of each value: itself, or the two of a concatenation.
+    parts: Vec<Vec<(ValueId, [usize; 3])>>,
+}
+
+impl Executor {
+    /// Allocates the memory of a plan of this network.
+    pub fn new(network: &Network, plan: &Plan) -> Self {
+        let most = plan
+            .shapes
+            .iter()
+            .map(|shape| shape.n * shape.c)
+            .max()
+            .unwrap_or(0);
+        Self {
+            arena: vec![0.0; plan.arena],
+            workspace: vec![0.0; plan.workspace],
+            sums: vec![0.0; 2 * most],
+            lazy: lazy::of_network(network, plan),
+            parts: (0..plan.shapes.len())
+                .map(|value| plan.parts(network, value))
+                .collect(),
+            network: network.clone(),
+            plan: plan.clone(),
+            isa: Isa::best(),
+        }
+    }
+
+    /// Forces an instruction set.
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = isa;
+        self
+    }
+
+    /// What it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn context<'a>(&self, threads: &'a Threads) -> Context<'a> {
+        Context {
+            threads,
+            isa: self.isa,
+        }
+    }
+
+    /// The logits of the last forward pass, `n d h w classes`.
+    pub fn logits(&self) -> &[f32] {
+        let place = self
+            .plan
+            .values
+            .last()
+            .and_then(Option::clone)
+            .unwrap_or(0..0);
+        &self.arena[place]
+    }
+}
+
+/// Two stretches of the arena to write to and up to two to read from.
+struct Split<'a> {
+    read: [&'a [f32]; 2],
+    write: [&'a mut [f32]; 3],
+}
+
+/// Cuts the arena. The plan keeps buffers that are alive at one time apart, so
+/// an overlap is an error of the plan, not of the user.
+fn split(arena: &mut [f32], read: [Range<usize>; 2], write: [Range<usize>; 3]) -> Split<'_> {
+    let [r0, r1] = read;
+    let [w0, w1, w2] = write;
+    #[expect(clippy::expect_used, reason = "the plan has placed these apart")]
+    let [r0, r1, w0, w1, w2] = arena
+        .get_disjoint_mut([r0, r1, w0, w1, w2])
+        .expect("buffers of one step overlap");
+    Split {
+        read: [r0, r1],
+        write: [w0, w1, w2],
+    }
+}
+
+/// The sources of a value's parts, the data of stored parts being `read`.
+fn sources<'a>(
+    plan: &Plan,
+    lazy: &'a [Option<Lazy>],
+    parts: &[(ValueId, [usize; 3])],
+    read: [&'a [f32]; 2],
+    input: &'a [f32],
+) -> ([Source<'a>; 2], usize) {
+    let source = |part: usize| {
+        let (value, crop) = parts[part.min(parts.len() - 1)];
+        Source {
+            data: if value == 0 {
+                input
+            } else {
+                read[part.min(parts.len() - 1)]
+            },
+            shape: plan.shapes[value],
+            crop,
+            transform: lazy[value].as_ref().map(Lazy::transform),
+        }
+    };
+    ([source(0), source(1)], parts.len())
+}
+
+/// Places of a value's parts in the arena, empty for the input of the network.
+fn places(plan: &Plan, parts: &[(ValueId, [usize; 3])]) -> [Range<usize>; 2] {
+    let place = |part: usize| {
+        let value = parts.get(part).map(|(value, _)| *value);
+        value
+            .and_then(|value| plan.values[value].clone())
+            .unwrap_or(0..0)
+    };
+    [place(0), place(1)]
+}

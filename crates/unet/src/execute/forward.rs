@@ -1,0 +1,246 @@
+//! The forward pass.
+
+use rand::Rng;
+use unet3d_kernels::random::{Stream, generator};
+use unet3d_kernels::{Dropout, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
+
+use super::{Executor, places, sources, split};
+use crate::config::Normalisation;
+use crate::graph::{Node, ValueId};
+use crate::layout::Layout;
+use crate::network::Parameters;
+use crate::plan::Mode;
+
+impl Executor {
+    /// The logits `n d h w classes` for an input `n d h w c`. `dropout` is the
+    /// (seed, step) that says which activations are dropped; `None` drops none.
+    ///
+    /// # Panics
+    /// When `input` or `parameters` have not the lengths of the plan and network.
+    pub fn forward(
+        &mut self,
+        threads: &Threads,
+        parameters: &Parameters,
+        input: &[f32],
+        dropout: Option<(u64, u64)>,
+    ) -> &[f32] {
+        assert_eq!(
+            input.len(),
+            self.plan.shapes[0].len(),
+            "length of the input"
+        );
+        assert_eq!(
+            parameters.values.len(),
+            self.network.parameter_count(),
+            "number of parameters"
+        );
+        self.draw_dropout(dropout);
+        for step in 0..self.network.graph().nodes.len() {
+            let node = self.network.graph().nodes[step].clone();
+            match node {
+                Node::Conv {
+                    from,
+                    to,
+                    weight,
+                    bias,
+                    kernel,
+                } => {
+                    let weights = self.slice(&parameters.values, weight);
+                    let bias = bias.map(|bias| self.slice(&parameters.values, bias));
+                    self.conv(threads, input, (from, to), kernel, weights, bias);
+                }
+                Node::UpConv {
+                    from,
+                    to,
+                    weight,
+                    bias,
+                    window,
+                } => {
+                    let weights = self.slice(&parameters.values, weight);
+                    let bias = bias.map(|bias| self.slice(&parameters.values, bias));
+                    self.up_conv(threads, (from, to), window, weights, bias);
+                }
+                Node::Pool { from, to, window } => self.pool(threads, from, to, window),
+                Node::Norm { value, .. } => self.normalise(threads, value, parameters),
+                // Applied when the value is read.
+                Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => {}
+            }
+        }
+        self.logits()
+    }
+
+    /// Moves the running statistics by `momentum` towards those of the last
+    /// forward pass (the variance unbiased, as PyTorch and Keras do).
+    /// Does nothing unless the network normalises with running statistics.
+    pub fn update_running(&self, parameters: &mut Parameters, momentum: f32) {
+        for lazy in self.lazy.iter().flatten() {
+            let Some([mean, variance]) = lazy.norm.and_then(|norm| norm.running) else {
+                continue;
+            };
+            let running = self.network.running_layout();
+            let count = (lazy.shape.n * lazy.shape.voxels()) as f32;
+            let unbias = count / (count - 1.0).max(1.0);
+            let epsilon = self.network.config().epsilon;
+            for c in 0..lazy.shape.c {
+                let biased = 1.0 / (lazy.inv_std[c] * lazy.inv_std[c]) - epsilon;
+                for (entry, new) in [(mean, lazy.mean[c]), (variance, biased.max(0.0) * unbias)] {
+                    let value = &mut parameters.running[running.entries[entry].range.start + c];
+                    *value += momentum * (new - *value);
+                }
+            }
+        }
+    }
+
+    fn draw_dropout(&mut self, dropout: Option<(u64, u64)>) {
+        let key = dropout.map(|(seed, step)| generator(seed, Stream::Dropout, step).next_u64());
+        for lazy in self.lazy.iter_mut().flatten() {
+            lazy.dropout = key.zip(lazy.rate).map(|(key, (rate, index))| Dropout {
+                // An odd constant keeps the keys of the layers apart.
+                key: key.wrapping_add((index as u64).wrapping_mul(0xD134_2543_DE82_EF95)),
+                rate,
+            });
+        }
+    }
+
+    fn slice<'a>(&self, values: &'a [f32], entry: usize) -> &'a [f32] {
+        let layout: &Layout = self.network.layout();
+        &values[layout.entries[entry].range.clone()]
+    }
+
+    fn conv(
+        &mut self,
+        threads: &Threads,
+        input: &[f32],
+        (from, to): (ValueId, ValueId),
+        kernel: [usize; 3],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) {
+        let context = self.context(threads);
+        let plan = &self.plan;
+        let out = plan.values[to].clone().unwrap_or(0..0);
+        let parts = &self.parts[from];
+        let split = split(
+            &mut self.arena,
+            places(plan, parts),
+            [out, plan.scratch.clone(), 0..0],
+        );
+        let (sources, many) = sources(plan, &self.lazy, parts, split.read, input);
+        let view = View {
+            sources: &sources[..many],
+            space: plan.shapes[from].space,
+            pad: plan.pad(&self.network, kernel),
+        };
+        let problem = conv3d::Problem {
+            input: view,
+            kernel,
+            out_c: plan.shapes[to].c,
+        };
+        let [out, scratch, _] = split.write;
+        let target = Target {
+            data: out,
+            shape: plan.shapes[to],
+            crop: [0; 3],
+            accumulate: false,
+        };
+        conv3d::choose(&problem.size()).forward(context, &problem, weights, bias, target, scratch);
+    }
+
+    fn up_conv(
+        &mut self,
+        threads: &Threads,
+        (from, to): (ValueId, ValueId),
+        window: [usize; 3],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) {
+        let context = self.context(threads);
+        let plan = &self.plan;
+        let out = plan.values[to].clone().unwrap_or(0..0);
+        let parts = &self.parts[from];
+        let split = split(
+            &mut self.arena,
+            places(plan, parts),
+            [out, plan.scratch.clone(), 0..0],
+        );
+        let ([source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
+        let problem = upconv3d::Problem {
+            input: source,
+            window,
+            out_c: plan.shapes[to].c,
+        };
+        let [out, scratch, _] = split.write;
+        upconv3d::forward(context, &problem, weights, bias, out, scratch);
+    }
+
+    fn pool(&mut self, threads: &Threads, from: ValueId, to: ValueId, window: [usize; 3]) {
+        let context = self.context(threads);
+        let plan = &self.plan;
+        let out = plan.values[to].clone().unwrap_or(0..0);
+        let parts = &self.parts[from];
+        let split = split(&mut self.arena, places(plan, parts), [out, 0..0, 0..0]);
+        let ([source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
+        let [out, _, _] = split.write;
+        pool3d::forward(context, &source, window, out);
+    }
+
+    /// Statistics of a value and the scale and shift that follow from them.
+    fn normalise(&mut self, threads: &Threads, value: ValueId, parameters: &Parameters) {
+        let context = self.context(threads);
+        let config = self.network.config();
+        let epsilon = f64::from(config.epsilon);
+        let place = self.plan.values[value].clone().unwrap_or(0..0);
+        let Some(lazy) = self.lazy[value].as_mut() else {
+            return;
+        };
+        let Some(entries) = lazy.norm else { return };
+        let shape = lazy.shape;
+        let two = 2 * shape.c;
+        let running =
+            config.normalisation == Normalisation::BatchRunning && self.plan.mode == Mode::Predict;
+        if !running {
+            norm::moments(
+                context,
+                &self.arena[place],
+                shape,
+                &mut self.workspace,
+                &mut self.sums,
+            );
+        }
+        let layout = self.network.layout();
+        let gamma = &parameters.values[layout.entries[entries.scale].range.clone()];
+        let beta = &parameters.values[layout.entries[entries.shift].range.clone()];
+        for c in 0..shape.c {
+            for n in 0..shape.n {
+                let (mean, variance) =
+                    if let (true, Some([mean, variance])) = (running, entries.running) {
+                        let layout = self.network.running_layout();
+                        let of = |entry: usize| {
+                            f64::from(parameters.running[layout.entries[entry].range.start + c])
+                        };
+                        (of(mean), of(variance))
+                    } else {
+                        let samples = match config.normalisation {
+                            Normalisation::Instance => n..n + 1,
+                            _ => 0..shape.n,
+                        };
+                        let count = (samples.len() * shape.voxels()) as f64;
+                        let sum = |k: usize| {
+                            samples
+                                .clone()
+                                .map(|n| self.sums[n * two + k * shape.c + c])
+                                .sum::<f64>()
+                        };
+                        let mean = sum(0) / count;
+                        (mean, (sum(1) / count - mean * mean).max(0.0))
+                    };
+                let inv_std = 1.0 / (variance + epsilon).sqrt();
+                let i = n * shape.c + c;
+                lazy.mean[i] = mean as f32;
+                lazy.inv_std[i] = inv_std as f32;
+                lazy.scale[i] = (f64::from(gamma[c]) * inv_std) as f32;
+                lazy.shift[i] = (f64::from(beta[c]) - f64::from(gamma[c]) * inv_std * mean) as f32;
+            }
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Shapes, memory and kernels for one input size, fixed before anything runs.
+//!
+//! Everything a pass writes lives in one arena. Each buffer has a lifetime,
+//! counted in steps (nodes forward, then the same nodes backward), and buffers
+//! whose lifetimes do not meet share memory. So the peak is known beforehand.
+
+use std::ops::Range;
+
+use unet3d_kernels::{Shape, conv3d, norm, upconv3d};
+
+use crate::config::Padding;
+use crate::graph::{Node, ValueId};
+use crate::network::{Network, SizeError};
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Forward only; activations are forgotten as soon as they are used.
+    Predict,
+    /// Forward and backward.
+    Train,
+}
+
+/// Shapes, memory and kernels for one input size.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) mode: Mode,
+    pub(crate) threads: usize,
+    /// Shape of each value.
+    pub(crate) shapes: Vec<Shape>,
+    /// Place of each stored value in the arena; `None` for the input and for
+    /// concatenations, which are not stored.
+    pub(crate) values: Vec<Option<Range<usize>>>,
+    /// Place of the gradient of each stored value; training only.
+    pub(crate) gradients: Vec<Option<Range<usize>>>,
+    /// Place of the scratch memory of kernels.
+    pub(crate) scratch: Range<usize>,
+    /// Place of flipped weights; training only.
+    pub(crate) flipped: Range<usize>,
+    /// Length of the arena.
+    pub(crate) arena: usize,
+    /// Length of the f64 workspace of normalisation.
+    pub(crate) workspace: usize,
+    /// Samples times channels of the values that are normalised or activated.
+    statistics: usize,
+}
+
+/// A buffer from the step where it is first written to the one where it is last read.
+struct Buffer {
+    len: usize,
+    life: Range<usize>,
+}
+
+impl Plan {
+    /// Plans `batch` samples of extent `input` (`[z, y, x]`) on `threads` workers.
+    ///
+    /// # Errors
+    /// When the input does not fit the network: names the nearest legal sizes.
+    pub fn new(
+        network: &Network,
+        batch: usize,
+        input: [usize; 3],
+        mode: Mode,
+        threads: usize,
+    ) -> Result<Self, SizeError> {
+        network.output_shape(input)?;
+        let graph = network.graph();
+        let steps = graph.nodes.len();
+        let shapes = shapes(network, batch, input);
+        // Values: from the step that writes them to the last that reads them.
+        let stored = |value: ValueId| {
+            value != 0
+                && !graph
+                    .nodes
+                    .iter()
+                    .any(|node| matches!(node, Node::Concat { to, .. } if *to == value))
+        };
+        let mut lives: Vec<Range<usize>> = vec![0..0; shapes.len()];
+        for (step, node) in graph.nodes.iter().enumerate() {
+            if let Some(to) = written(node) {
+                lives[to] = step..step + 1;
+            }
+            for value in self::read(network, node) {
+                lives[value].end = step + 1;
+            }
+        }
+        if let Some(last) = lives.last_mut() {
+            last.end = steps + 1; // the logits outlive the pass
+        }
+        let mut buffers = Vec::new();
+        for (value, life) in lives.iter().enumerate().filter(|(value, _)| stored(*value)) {
+            let life = if mode == Mode::Train {
+                life.start..2 * steps - life.start + 1
+            } else {
+                life.clone()
+            };
+            buffers.push((
+                value,
+                false,
+                Buffer {
+                    len: shapes[value].len(),
+                    life,
+                },
+            ));
+        }
+        if mode == Mode::Train {
+            // Backward, node s is step 2 * steps - s. The gradient of a value is
+            // written first by its last reader and read last by its producer.
+            for (value, life) in lives.iter().enumerate().filter(|(value, _)| stored(*value)) {
+                if value + 1 == shapes.len() {
+                    continue; // the caller's gradient of the logits
+                }
+                let life = 2 * steps - (life.end - 1)..2 * steps - life.start + 1;
+                buffers.push((
+                    value,
+                    true,
+                    Buffer {
+                        len: shapes[value].len(),
+                        life,
+                    },
+                ));
+            }
+        }
+        let (places, mut arena) = pack(&buffers);
+        let (mut values, mut gradients) = (vec![None; shapes.len()], vec![None; shapes.len()]);
+        for ((value, gradient, _), place) in buffers.iter().zip(places) {
+            let to = if *gradient {
+                &mut gradients
+            } else {
+                &mut values
+            };
+            to[*value] = Some(place);
+        }
+        let plan = Self {
+            mode,
+            threads,
+            values,
+            gradients,
+            scratch: 0..0,
+            flipped: 0..0,
+            arena,
+            workspace: shapes
+                .iter()
+                .map(|shape| norm::workspace(*shape))
+                .max()
+                .unwrap_or(0),
+            statistics: graph
+                .nodes
+                .iter()
+                .filter_map(|node| match node {
+                    Node::Activation { value, .. } => Some(shapes[*value].n * shapes[*value].c),
+                    _ => None,
+                })
+                .sum(),
+            shapes,
+        };
+        let (scratch, flipped) = plan.kernel_memory(network);
+        let flipped = arena..arena + flipped;
+        arena = flipped.end;
+        let scratch = arena..arena + scratch;
+        Ok(Self {
+            arena: scratch.end,
+            scratch,
+            flipped,
+            ..plan
+        })
+    }
+
+    /// `[n, d, h, w, c]` of the input.
+    pub fn input_shape(&self) -> [usize; 5] {
+        five(self.shapes[0])
+    }
+
+    /// `[n, d, h, w, classes]` of the logits.
+    pub fn output_shape(&self) -> [usize; 5] {
+        five(self.shapes[self.shapes.len() - 1])
+    }
+
+    /// Bytes of memory that an executor of this plan holds, with the input
+    /// and, in training, the gradient of the logits that its caller holds;
+    /// without parameters and their gradients.
+    pub fn peak_bytes(&self) -> u64 {
+        let logits = self.shapes[self.shapes.len() - 1].len();
+        let callers = self.shapes[0].len() + if self.mode == Mode::Train { logits } else { 0 };
+        // Mean, inverse deviation, scale and shift, and three coefficients of the gradient.
+        let floats = self.arena + callers + 7 * self.statistics;
+        4 * floats as u64 + 8 * self.workspace as u64
+    }
+
+    /// What this plan is for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Workers that the scratch memory is cut for.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The largest needs of any node: scratch, and flipped weights.
+    fn kernel_memory(&self, network: &Network) -> (usize, usize) {
+        let (mut scratch, mut flipped) = (0, 0);
+        for node in &network.graph().nodes {
+            match *node {
+                Node::Conv {
+                    from, to, kernel, ..
+                } => {
+                    let size = self.conv_size(network, from, to, kernel);
+                    scratch = scratch.max(conv3d::choose(&size).scratch(&size, self.threads));
+                    if self.mode == Mode::Train && from != 0 {
+                        for (value, _) in self.parts(network, from) {
+                            let back = self.back_size(network, &size, self.shapes[value].c);
+                            flipped = flipped.max(back.weights());
+                            scratch =
+                                scratch.max(conv3d::choose(&back).scratch(&back, self.threads));
+                        }
+                    }
+                }
+                Node::UpConv {
+                    from, to, window, ..
+                } => {
+                    let size = upconv3d::Size {
+                        input: self.shapes[from],
+                        window,
+                        out_c: self.shapes[to].c,
+                    };
+                    scratch = scratch.max(upconv3d::scratch(&size, self.threads));
+                }
+                _ => {}
+            }
+        }
+        (scratch, flipped)
+    }
+
+    /// Zeros on each side of a convolution's input.
+    pub(crate) fn pad(&self, network: &Network, kernel: [usize; 3]) -> [usize; 3] {
+        match network.config().padding {
+            Padding::Valid => [0; 3],
+            Padding::Same => kernel.map(|k| (k - 1) / 2),
+        }
+    }
+
+    pub(crate) fn conv_size(
+        &self,
+        network: &Network,
+        from: ValueId,
+        to: ValueId,
+        kernel: [usize; 3],
+    ) -> conv3d::Size {
+        let (input, pad) = (self.shapes[from], self.pad(network, kernel));
+        conv3d::Size {
+            n: input.n,
+            padded: std::array::from_fn(|axis| input.space[axis] + 2 * pad[axis]),
+            in_c: input.c,
+            kernel,
+            out_c: self.shapes[to].c,
+        }
+    }
+
+    /// The convolution that gives the gradient by `many` input channels.
+    pub(crate) fn back_size(
+        &self,
+        network: &Network,
+        size: &conv3d::Size,
+        many: usize,
+    ) -> conv3d::Size {
+        let pad = self.pad(network, size.kernel);
+        let y = size.output().space;
+        conv3d::Size {
+            padded: std::array::from_fn(|axis| y[axis] + 2 * (size.kernel[axis] - 1 - pad[axis])),
+            in_c: size.out_c,
+            out_c: many,
+            ..*size
+        }
+    }
+
+    /// The stored values of which a value consists, each with its crop.
+    pub(crate) fn parts(&self, network: &Network, value: ValueId) -> Vec<(ValueId, [usize; 3])> {
+        let concat = network.graph().nodes.iter().find_map(|node| match *node {
+            Node::Concat { up, skip, to } if to == value => Some((up, skip)),
+            _ => None,
+        });
+        let Some((up, skip)) = concat else {
+            return vec![(value, [0; 3])];
+        };
+        let (inner, outer) = (self.shapes[up].space, self.shapes[skip].space);
+        vec![
+            (up, [0; 3]),
+            (
+                skip,
+                std::array::from_fn(|axis| (outer[axis] - inner[axis]) / 2),
+            ),
+        ]
+    }
+
+    /// How much each skip is cropped on each side, `[d, h, w]`, from the full
+    /// resolution down.
+    pub fn crops(&self, network: &Network) -> Vec<[usize; 3]> {
+        let concats = network.graph().nodes.iter().filter_map(|node| match node {
+            Node::Concat { to, .. } => Some(self.parts(network, *to)[1].1),
+            _ => None,
+        });
+        let mut crops: Vec<_> = concats.collect();
+        crops.reverse();
+        crops
+    }
+}
+
+fn five(shape: Shape) -> [usize; 5] {
+    let [d, h, w] = shape.space;
+    [shape.n, d, h, w, shape.c]
+}
+
+/// The value that a node stores.
+fn written(node: &Node) -> Option<ValueId> {
+    match *node {
+        Node::Conv { to, .. } | Node::Pool { to, .. } | Node::UpConv { to, .. } => Some(to),
+        _ => None,
+    }
+}
+
+/// The stored values that a node reads.
+fn read(network: &Network, node: &Node) -> Vec<ValueId> {
+    match *node {
+        Node::Conv { from, .. } => network
+            .graph()
+            .nodes
+            .iter()
+            .find_map(|node| match *node {
+                Node::Concat { up, skip, to } if to == from => Some(vec![up, skip]),
+                _ => None,
+            })
+            .unwrap_or(vec![from]),
+        Node::Pool { from, .. } | Node::UpConv { from, .. } => vec![from],
+        Node::Norm { value, .. } => vec![value],
+        _ => vec![],
+    }
+}
+
+fn shapes(network: &Network, batch: usize, input: [usize; 3]) -> Vec<Shape> {
+    let graph = network.graph();
+    let mut spaces = vec![input; graph.channels.len()];
+    for node in &graph.nodes {
+        match *node {
+            Node::Conv {
+                from, to, kernel, ..
+            } => {
+                spaces[to] = match network.config().padding {
+                    Padding::Same => spaces[from],
+                    Padding::Valid => {
+                        std::array::from_fn(|axis| spaces[from][axis] + 1 - kernel[axis])
+                    }
+                }
+            }
+            Node::Pool { from, to, window } => {
+                spaces[to] = std::array::from_fn(|axis| spaces[from][axis] / window[axis]);
+            }
+            Node::UpConv {
+                from, to, window, ..
+            } => {
+                spaces[to] = std::array::from_fn(|axis| spaces[from][axis] * window[axis]);
+            }
+            Node::Concat { up, to, .. } => spaces[to] = spaces[up],
+            Node::Norm { .. } | Node::Activation { .. } | Node::Dropout { .. } => {}
+        }
+    }
+    spaces
+        .into_iter()
+        .zip(&graph.channels)
+        .map(|(space, c)| Shape {
+            n: batch,
+            space,
+            c: *c,
+        })
+        .collect()
+}
+
+/// Places for buffers so that those alive at one time do not overlap: largest
+/// first, each at the lowest free place. Returns the places and their extent.
+fn pack(buffers: &[(ValueId, bool, Buffer)]) -> (Vec<Range<usize>>, usize) {
+    /// 64 bytes: rows begin at a cache line.
+    const ALIGN: usize = 16;
+    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(buffers[*i].2.len));
+    let mut places: Vec<Range<usize>> = vec![0..0; buffers.len()];
+    let mut placed: Vec<usize> = Vec::new();
+    let mut end = 0;
+    for i in order {
+        let Buffer { len, life } = &buffers[i].2;
+        let mut taken: Vec<Range<usize>> = placed
+            .iter()
+            .filter(|j| {
+                let other = &buffers[**j].2.life;
+                other.start < life.end && life.start < other.end
+            })
+            .map(|j| places[*j].clone())
+            .collect();
+        taken.sort_by_key(|range| range.start);
+        let mut start = 0;
+        for range in taken {
+            if start + len <= range.start {
+                break;
+            }
+            start = start.max(range.end.next_multiple_of(ALIGN));
+        }
+        places[i] = start..start + len;
+        end = end.max(places[i].end.next_multiple_of(ALIGN));
+        placed.push(i);
+    }
+    (places, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Preset, UNetConfig};
+
+    #[test]
+    fn the_papers_crops_are_4_16_40() {
+        let network = Network::new(UNetConfig::preset(Preset::Paper, 3, 3)).unwrap();
+        for input in [[116, 132, 132], [92, 92, 140]] {
+            let plan = Plan::new(&network, 1, input, Mode::Predict, 1).unwrap();
+            assert_eq!(plan.crops(&network), vec![[40; 3], [16; 3], [4; 3]]);
+        }
+        let plan = Plan::new(&network, 1, [116, 132, 132], Mode::Train, 2).unwrap();
+        assert_eq!(plan.input_shape(), [1, 116, 132, 132, 3]);
+        assert_eq!(plan.output_shape(), [1, 28, 44, 44, 3]);
+    }
+
+    #[test]
+    fn buffers_alive_at_one_time_do_not_overlap() {
+        let network = Network::new(UNetConfig::preset(Preset::Small, 1, 2)).unwrap();
+        let predict = Plan::new(&network, 1, [32; 3], Mode::Predict, 1).unwrap();
+        let train = Plan::new(&network, 1, [32; 3], Mode::Train, 1).unwrap();
+        assert!(predict.peak_bytes() < train.peak_bytes());
+        let all: Vec<_> = train.values.iter().flatten().collect();
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[..i] {
+                assert!(a.end <= b.start || b.end <= a.start, "{a:?} {b:?}");
+            }
+        }
+    }
+}
