@@ -22,7 +22,7 @@ use unet3d_train::augment::{AugmentConfig, Augmenter, Border};
 use unet3d_train::sampler::{Location, PatchShape};
 use unet3d_volume::{Class, Geometry, Image, Label, Labels};
 
-const SHAPE: [usize; 3] = [96, 200, 220];
+const SHAPE: [usize; 3] = [144, 200, 220];
 /// Pixels of the picture for each voxel.
 const ZOOM: usize = 2;
 
@@ -31,14 +31,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = out.unwrap_or_else(|| "augmentation.png".to_owned());
     let case = made_up();
     let patch = PatchShape::new([60, 132, 132], [44, 100, 100])?;
-    let middle = [48, 100, 110];
+    let middle = [70, 100, 110];
     let columns = [
         (AugmentConfig::none(), middle),
         (strong_elastic(), middle),
         (rotation_and_scaling(), middle),
         (gray_alone(), middle),
         (AugmentConfig::default(), middle),
-        (zero_outside(), [48, 16, 24]),
+        (zero_outside(), [70, 16, 24]),
     ];
     let mut picture = Picture::new(columns.len() * 140, 2 * 140);
     for (column, (config, centre)) in columns.into_iter().enumerate() {
@@ -76,11 +76,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn time_it() -> Result<(), Box<dyn std::error::Error>> {
+    let middle = [72, 100, 110];
     let shapes = [
-        ("paper", [116, 132, 132], [28, 44, 44], 3),
-        ("small", [64, 64, 64], [64, 64, 64], 1),
+        ("paper", [116, 132, 132], [28, 44, 44], 3, middle),
+        (
+            "paper, 7/8 outside",
+            [116, 132, 132],
+            [28, 44, 44],
+            3,
+            [0; 3],
+        ),
+        ("small", [64, 64, 64], [64, 64, 64], 1, middle),
     ];
-    for (name, input_shape, output, channels) in shapes {
+    for (name, input_shape, output, channels, centre) in shapes {
         let patch = PatchShape::new(input_shape, output)?;
         let mut case = made_up();
         case.image.voxels = case
@@ -97,10 +105,7 @@ fn time_it() -> Result<(), Box<dyn std::error::Error>> {
             ("default", AugmentConfig::default()),
         ] {
             let mut augmenter = Augmenter::new(config, patch)?;
-            let location = Location {
-                case: 0,
-                centre: [48, 100, 110],
-            };
+            let location = Location { case: 0, centre };
             let mut best_s = f64::INFINITY;
             for step in 0..5 {
                 let mut rng = generator(1, Stream::Augmentation, step);

@@ -4,11 +4,9 @@
 //! index in the batch), one [`Location`], drawn from these numbers alone. A
 //! patch whose output part would hold no annotated voxel is never drawn: it
 //! could teach nothing.
-//!
-//! Positions are found by counting, not listing: for each row of voxels the
-//! sampler keeps how many of the wanted kind came before it, and scans one row
-//! when one is drawn. A list of positions would take four times the memory of
-//! the labels themselves where every voxel is annotated.
+
+mod error;
+mod kind;
 
 use std::sync::Arc;
 
@@ -17,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_volume::{Label, Labels};
 
+pub use self::error::SamplerError;
+use self::kind::{Kind, Which};
 use crate::Case;
 
 /// What a network sees and what it predicts of it, in voxels `[z, y, x]`.
@@ -61,76 +61,6 @@ pub struct Location {
     pub case: usize,
     /// Voxel `[z, y, x]` of the case under the centre (index `shape / 2`) of the patch.
     pub centre: [usize; 3],
-}
-
-/// What makes cases, patch and configuration unfit for each other.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum SamplerError {
-    /// The output is not a central part of the input.
-    #[error(
-        "patch: output {output} along {axis} with input {input}, the output must be at least 1, no \
-         larger than the input, and differ from it by an even number of voxels"
-    )]
-    Patch {
-        /// Name of the axis.
-        axis: char,
-        /// Input size in voxels.
-        input: usize,
-        /// Output size in voxels.
-        output: usize,
-    },
-    /// Image and labels disagree.
-    #[error(
-        "case {name}: the image has shape {image:?} (z, y, x), its labels {labels:?}, both must be \
-         equal. Was the right label file paired with the image?"
-    )]
-    Shape {
-        /// Name of the case.
-        name: String,
-        /// Shape of the image.
-        image: [usize; 3],
-        /// Shape of the labels.
-        labels: [usize; 3],
-    },
-    /// Nothing to learn from.
-    #[error(
-        "no annotated voxel in any of {cases} cases, there must be at least one. Perhaps the value \
-         that marks unlabeled voxels is not what the label files use: look at their values with `unet3d info`"
-    )]
-    NothingAnnotated {
-        /// Number of cases.
-        cases: usize,
-    },
-    /// The ratio names a class that does not exist.
-    #[error("sampler: background class \"{name}\" not found, must be one of: {classes}")]
-    UnknownClass {
-        /// The name given.
-        name: String,
-        /// The names that exist.
-        classes: String,
-    },
-    /// The ratio is no ratio.
-    #[error(
-        "sampler: positive {positive} to negative {negative}, both must be finite, not below 0, and \
-         not both 0"
-    )]
-    Ratio {
-        /// Share of positive centres.
-        positive: f64,
-        /// Share of negative centres.
-        negative: f64,
-    },
-    /// The ratio asks for voxels that no case has.
-    #[error(
-        "sampler: no annotated voxel {kind} class \"{background}\" in any case, but the ratio asks \
-         for such patches. Annotate some, or sample with centre = \"annotated\""
-    )]
-    NoneOfKind {
-        /// "of" or "outside".
-        kind: &'static str,
-        /// Name of the background class.
-        background: String,
-    },
 }
 
 /// Draws locations; holds the cases.
@@ -212,7 +142,7 @@ impl Sampler {
             }
         }
         let annotated = Kind::new(&cases, Which::Annotated);
-        if annotated.cases.is_empty() {
+        if annotated.is_empty() {
             return Err(SamplerError::NothingAnnotated { cases: cases.len() });
         }
         let strategy = match config {
@@ -331,7 +261,7 @@ impl Strategy {
         let class = Label::of_class(class);
         let of_kind = |which, kind, share: f64| {
             let found = Kind::new(cases, which);
-            if share > 0.0 && found.cases.is_empty() {
+            if share > 0.0 && found.is_empty() {
                 let background = background.to_owned();
                 return Err(SamplerError::NoneOfKind { kind, background });
             }
@@ -345,86 +275,5 @@ impl Strategy {
     }
 }
 
-/// Which labels are wanted.
-#[derive(Clone, Copy, Debug)]
-enum Which {
-    Annotated,
-    AnyBut(Label),
-    Only(Label),
-}
-
-impl Which {
-    fn holds(self, label: Label) -> bool {
-        match self {
-            Self::Annotated => label != Label::UNLABELED,
-            Self::AnyBut(class) => label != Label::UNLABELED && label != class,
-            Self::Only(class) => label == class,
-        }
-    }
-}
-
-/// The voxels of one kind in all cases.
-#[derive(Debug)]
-struct Kind {
-    which: Which,
-    /// Cases that have such voxels.
-    cases: Vec<Counts>,
-}
-
-#[derive(Debug)]
-struct Counts {
-    case: usize,
-    /// For each row (z, y): voxels of the kind in it and all rows before.
-    up_to_row: Vec<u64>,
-}
-
-impl Kind {
-    fn new(cases: &[Case], which: Which) -> Self {
-        let counts = cases.iter().enumerate().map(|(case, content)| {
-            let mut sum = 0;
-            let width = content.labels.geometry.shape[2].max(1);
-            let rows = content.labels.voxels.chunks_exact(width);
-            let up_to_row = rows.map(|row| {
-                sum += row.iter().filter(|&&label| which.holds(label)).count() as u64;
-                sum
-            });
-            let up_to_row = up_to_row.collect();
-            Counts { case, up_to_row }
-        });
-        let cases = counts
-            .filter(|counts| counts.up_to_row.last().is_some_and(|&n| n > 0))
-            .collect();
-        Self { which, cases }
-    }
-
-    fn draw(&self, cases: &[Case], rng: &mut impl Rng) -> Location {
-        let case = self.draw_case(rng);
-        let centre = self.draw_voxel(cases, case, rng);
-        Location { case, centre }
-    }
-
-    fn draw_case(&self, rng: &mut impl Rng) -> usize {
-        self.cases[rng.random_range(0..self.cases.len())].case
-    }
-
-    fn draw_voxel(&self, cases: &[Case], case: usize, rng: &mut impl Rng) -> [usize; 3] {
-        let index = self.cases.partition_point(|counts| counts.case < case);
-        let up_to_row = &self.cases[index].up_to_row;
-        let rank = rng.random_range(0..up_to_row[up_to_row.len() - 1]);
-        let row = up_to_row.partition_point(|&n| n <= rank);
-        let before = if row == 0 { 0 } else { up_to_row[row - 1] };
-        let labels = &cases[case].labels;
-        let [_, height, width] = labels.geometry.shape;
-        let x = labels.voxels[row * width..][..width]
-            .iter()
-            .enumerate()
-            .filter(|&(_, &label)| self.which.holds(label))
-            .nth((rank - before) as usize)
-            .map_or(0, |(x, _)| x);
-        [row / height, row % height, x]
-    }
-}
-
 #[cfg(test)]
-#[path = "sampler/tests.rs"]
 mod tests;

@@ -160,5 +160,4 @@ fn normal(rng: &mut impl Rng) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "deformation_tests.rs"]
 mod tests;

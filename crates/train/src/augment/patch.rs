@@ -42,8 +42,7 @@ impl Augmenter {
     /// between the voxels of an enlarging patch) is drawn anew.
     ///
     /// # Panics
-    /// When `input` or `labels` has another length, or `location` lies outside
-    /// the case.
+    /// When `input` or `labels` has another length.
     pub fn make_patch(
         &mut self,
         case: &Case,
@@ -115,5 +114,4 @@ impl Augmenter {
 }
 
 #[cfg(test)]
-#[path = "patch_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_kernels::warp::reference::position;
 
-use super::super::config::Elastic;
+use super::super::Elastic;
 use super::*;
 
 fn elastic_only() -> AugmentConfig {
