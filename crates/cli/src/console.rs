@@ -47,7 +47,7 @@ impl Console {
         if !self.json {
             return Ok(());
         }
-        write_line(&serde_json::to_string_pretty(value)?)
+        write_line(&serde_json::to_string(value)?)
     }
 
     /// Whether a progress bar can be drawn.

@@ -83,7 +83,10 @@ impl LabelFlags {
     ) -> anyhow::Result<(Labels, LabelScheme)> {
         let source = path.display().to_string();
         let Some(scheme) = self.scheme()? else {
-            bail!("{}", describe_values(volume, &source)?);
+            bail!(
+                "{source}: what its values mean is not said.\n\n{}",
+                describe_values(volume, &source)?
+            );
         };
         Ok((read_under(&scheme, volume, &source)?, scheme))
     }
@@ -98,9 +101,17 @@ pub(crate) fn read_under(
     volume: &Volume,
     source: &str,
 ) -> anyhow::Result<Labels> {
-    let mask = match &scheme.annotated {
-        Annotated::Mask(path) => Some(unet3d_volume::read(path).context("--annotated MASK")?),
-        _ => None,
-    };
+    let mask = mask(scheme)?;
     Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
+}
+
+/// The mask that a scheme names.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn mask(scheme: &LabelScheme) -> anyhow::Result<Option<Volume>> {
+    match &scheme.annotated {
+        Annotated::Mask(path) => Ok(Some(unet3d_volume::read(path).context("--annotated MASK")?)),
+        _ => Ok(None),
+    }
 }

@@ -108,7 +108,11 @@ pub(crate) fn pairs(first: &Path, second: &Path) -> anyhow::Result<Vec<Pair>> {
         (false, false) => return Ok(a.into_iter().zip(b).collect()),
         (true, true) => {}
         (is_folder, _) => {
-            let (folder, file) = if is_folder { (first, second) } else { (second, first) };
+            let (folder, file) = if is_folder {
+                (first, second)
+            } else {
+                (second, first)
+            };
             bail!(
                 "{} is a folder and {} is not: give two volumes, or two folders whose files have the same names.",
                 folder.display(),
@@ -118,7 +122,8 @@ pub(crate) fn pairs(first: &Path, second: &Path) -> anyhow::Result<Vec<Pair>> {
     }
     let key = |item: &Item| {
         let stem = stem(Path::new(&item.name));
-        stem.strip_suffix("_0000").map_or(stem.clone(), str::to_owned)
+        stem.strip_suffix("_0000")
+            .map_or(stem.clone(), str::to_owned)
     };
     let mut by_name: BTreeMap<String, Item> = a.into_iter().map(|i| (key(&i), i)).collect();
     let mut out = Vec::new();
@@ -182,7 +187,10 @@ pub(crate) fn is_stack(folder: &Path) -> anyhow::Result<bool> {
         let name = file_name(path).to_lowercase();
         endings.iter().any(|e| name.ends_with(e))
     };
-    if files.iter().any(|f| f.is_dir() || ends(f, &[".nii", ".nii.gz", ".npy"])) {
+    if files
+        .iter()
+        .any(|f| f.is_dir() || ends(f, &[".nii", ".nii.gz", ".npy"]))
+    {
         return Ok(false);
     }
     if files.iter().any(|f| ends(f, &[".png"])) {
@@ -240,7 +248,13 @@ mod tests {
 
     #[test]
     fn channels_of_a_case_belong_together() {
-        let names = ["a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "c.nii.gz", "d_12.tif"];
+        let names = [
+            "a_0000.nii.gz",
+            "a_0001.nii.gz",
+            "b_0000.nii.gz",
+            "c.nii.gz",
+            "d_12.tif",
+        ];
         let items = join_channels(names.map(PathBuf::from).to_vec());
         let names: Vec<_> = items.iter().map(|i| i.name.as_str()).collect();
         assert_eq!(names, ["a.nii.gz", "b_0000.nii.gz", "c.nii.gz", "d_12.tif"]);

@@ -8,9 +8,13 @@ mod label_flags;
 
 mod output;
 
+mod listing;
+
 mod command;
 
 mod console;
+
+mod interrupt;
 
 use std::process::ExitCode;
 
@@ -23,10 +27,25 @@ fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     match arguments.command.run() {
         Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(End::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
+        Ok(End::FoundErrors) => ExitCode::FAILURE,
         Err(error) => {
-            console::Console::new(false).note(format_args!("error: {error:#}"));
+            console::Console::new(false).note(format_args!("error: {}", told(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, each said once: many name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{}: {cause}", text.trim_end_matches('.'));
+        }
+    }
+    text
 }

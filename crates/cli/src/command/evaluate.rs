@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Serialize;
-use unet3d_metrics::Confusion;
+use unet3d_metrics::{Confusion, Report, Scores};
 use unet3d_volume::labels::{classes_of, describe_values};
-use unet3d_volume::{Annotated, Class, Label, LabelScheme, Labels, Volume};
+use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use super::End;
 use crate::arguments::Json;
 use crate::console::{self, Console};
-use crate::label_flags::{LabelFlags, read_under};
+use crate::label_flags::{LabelFlags, mask, read_under};
 use crate::listing::{self, Item};
 
 /// Score predictions against the truth: IoU and Dice by class
@@ -51,39 +50,6 @@ pub(crate) struct Evaluate {
     json: Json,
 }
 
-/// Scores of one file or of all together.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Scores {
-    /// Mean IoU over the classes that occur; `null` where none does.
-    pub(crate) mean_iou: Option<f64>,
-    /// Mean Dice over the classes that occur.
-    pub(crate) mean_dice: Option<f64>,
-    /// Each class.
-    pub(crate) classes: Vec<ClassScores>,
-    /// Voxels counted.
-    pub(crate) voxels: u64,
-    /// Row: truth, column: prediction, in the order of the classes.
-    pub(crate) confusion: Vec<Vec<u64>>,
-}
-
-/// Scores of one class.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct ClassScores {
-    value: i64,
-    name: String,
-    pub(crate) iou: Option<f64>,
-    pub(crate) dice: Option<f64>,
-    /// Voxels of the truth.
-    pub(crate) voxels: u64,
-}
-
-#[derive(Serialize)]
-struct Case {
-    name: String,
-    #[serde(flatten)]
-    scores: Scores,
-}
-
 impl Evaluate {
     /// Pairs the files, counts, tells.
     pub(super) fn run(self) -> anyhow::Result<End> {
@@ -94,53 +60,50 @@ impl Evaluate {
             None => None,
         };
         let meaning = Meaning::new(&self.labels, self.except.is_some(), &self.truth)?;
-        let mut files = Vec::new();
-        let mut classes: Vec<Class> = Vec::new();
-        for (i, (prediction, truth)) in pairs.iter().enumerate() {
+        let read = |i: usize, classes: &[Class]| {
+            let (prediction, truth) = &pairs[i];
             let except = sparse.as_ref().map(|s| &s[i]);
-            let file = File::read(prediction, truth, except, &meaning, console)?;
-            for class in &file.classes {
-                if classes.iter().all(|c| c.value != class.value) {
-                    classes.push(class.clone());
+            File::read(prediction, truth, except, &meaning, classes, console)
+        };
+        // Scores of several files need one list of classes: where nobody gave
+        // it, it is gathered before anything is counted.
+        let mut classes = meaning.classes.clone();
+        let mut single = None;
+        if classes.is_empty() {
+            for i in 0..pairs.len() {
+                let file = read(i, &[])?;
+                for class in &file.truth.classes {
+                    if classes.iter().all(|c| c.value != class.value) {
+                        classes.push(class.clone());
+                    }
                 }
+                single = Some(file);
             }
-            files.push((truth.name.clone(), file));
-        }
-        if meaning.classes.is_empty() {
             classes.sort_by_key(|c| c.value);
         }
-        let mut sum = Confusion::new(classes.len());
         let mut cases = Vec::new();
-        for (name, file) in &files {
-            let confusion = file.count(&classes)?;
-            sum.add(&confusion);
-            cases.push(Case {
-                name: name.clone(),
-                scores: scores(&confusion, &classes),
-            });
+        for (i, (_, truth)) in pairs.iter().enumerate() {
+            let file = match single.take() {
+                Some(file) if pairs.len() == 1 && file.truth.classes == classes => file,
+                _ => read(i, &classes)?,
+            };
+            cases.push((truth.name.clone(), file.count()?));
         }
-        let total = scores(&sum, &classes);
-        if total.voxels == 0 {
-            bail!(
-                "no voxel is left to score: every voxel annotated in {} is annotated in {} too.",
-                self.truth.display(),
-                self.except.as_deref().unwrap_or(Path::new("SPARSE")).display()
-            );
-        }
-        if cases.len() > 1 {
+        let report = Report::new(&classes, &cases);
+        if report.cases.len() > 1 {
             let mut rows = vec![["case", "mean IoU", "mean Dice"].map(String::from).to_vec()];
-            rows.extend(cases.iter().map(|c| {
-                vec![c.name.clone(), score(c.scores.mean_iou), score(c.scores.mean_dice)]
+            rows.extend(report.cases.iter().map(|c| {
+                vec![
+                    c.name.clone(),
+                    score(c.scores.mean_iou),
+                    score(c.scores.mean_dice),
+                ]
             }));
             console.result(console::table(&rows, "<>>"))?;
-            console.result(format_args!("\nAll {} files together:", cases.len()))?;
+            console.result(format_args!("\nMeans over {} files:", cases.len()))?;
         }
-        console.result(class_table(&total))?;
-        let mut object = serde_json::to_value(&total)?;
-        if cases.len() > 1 {
-            object["cases"] = serde_json::to_value(&cases)?;
-        }
-        console.json(&object)?;
+        console.result(class_table(&report.overall))?;
+        console.json(&report)?;
         Ok(End::Done)
     }
 
@@ -153,9 +116,16 @@ impl Evaluate {
         pairs
             .iter()
             .map(|(_, truth)| {
-                let sparse = found.iter().find(|(_, t)| t == truth).map(|(s, _)| s.clone());
+                let sparse = found
+                    .iter()
+                    .find(|(_, t)| t == truth)
+                    .map(|(s, _)| s.clone());
                 sparse.with_context(|| {
-                    format!("--except {}: no file of the name {}", path.display(), truth.name)
+                    format!(
+                        "--except {}: no file of the name {}",
+                        path.display(),
+                        truth.name
+                    )
                 })
             })
             .collect()
@@ -176,7 +146,9 @@ impl Meaning {
         let said = flags.scheme()?.map(|s| s.annotated);
         let described = described_scheme(truth)?;
         let truth = match &said {
-            Some(Annotated::PaintedSlices(_) | Annotated::Mask(_)) if except => Some(Annotated::Dense),
+            Some(Annotated::PaintedSlices(_) | Annotated::Mask(_)) if except => {
+                Some(Annotated::Dense)
+            }
             Some(said) => Some(said.clone()),
             None => described.as_ref().map(|d| d.annotated.clone()),
         };
@@ -200,109 +172,96 @@ fn described_scheme(_truth: &Path) -> anyhow::Result<Option<LabelScheme>> {
 /// One pair, read.
 struct File {
     source: String,
-    prediction: Volume,
-    prediction_source: String,
+    prediction: Labels,
     truth: Labels,
     /// Voxels to leave out.
     except: Option<Labels>,
-    classes: Vec<Class>,
 }
 
 impl File {
+    /// Reads a pair over `classes`, or where that is empty over the values found.
     fn read(
         prediction: &Item,
         truth: &Item,
         except: Option<&Item>,
         meaning: &Meaning,
+        classes: &[Class],
         console: Console,
     ) -> anyhow::Result<Self> {
         let (prediction_source, source) = (prediction.source(), truth.source());
         let predicted = prediction.read()?;
         let truth = truth.read()?;
         same_shape(&predicted, &prediction_source, &truth, &source)?;
-        let dense = LabelScheme {
-            classes: meaning.classes.clone(),
-            annotated: Annotated::Dense,
-        };
-        let predicted_classes = classes_of(&predicted, &dense, None, &prediction_source)?;
-        let annotated = match &meaning.truth {
-            Some(annotated) => annotated.clone(),
-            None => {
-                let found = describe_values(&truth, &source)?;
-                let known = |value| predicted_classes.iter().any(|c| c.value == value);
-                if found.distinct > found.values.len() || found.values.iter().any(|v| !known(v.value)) {
-                    bail!("{found}");
-                }
-                Annotated::Dense
-            }
-        };
-        let scheme = LabelScheme {
-            annotated,
-            ..dense.clone()
-        };
-        let mut classes = classes_of(&truth, &scheme, None, &source)?;
-        for class in predicted_classes {
-            if classes.iter().all(|c| c.value != class.value) {
-                classes.push(class);
-            }
-        }
-        let labels = read_under(
-            &LabelScheme {
-                classes: classes.clone(),
-                ..scheme
-            },
-            &truth,
-            &source,
-        )?;
-        let except = match except {
-            Some(item) => Some(read_except(item, &truth, &source, &classes, meaning, console)?),
-            None => None,
-        };
-        Ok(Self {
-            source,
-            prediction: predicted,
-            prediction_source,
-            truth: labels,
-            except,
-            classes,
-        })
-    }
-
-    fn count(&self, classes: &[Class]) -> anyhow::Result<Confusion> {
-        let scheme = LabelScheme {
+        let mut dense = LabelScheme {
             classes: classes.to_vec(),
             annotated: Annotated::Dense,
         };
-        let prediction = read_under(&scheme, &self.prediction, &self.prediction_source)?;
-        // From the file's own class order to the common one.
-        let index: Vec<Label> = self
-            .truth
-            .classes
-            .iter()
-            .filter_map(|c| classes.iter().position(|k| k.value == c.value))
-            .map(Label::of_class)
-            .collect();
-        let truth: Vec<Label> = self
-            .truth
-            .voxels
-            .iter()
-            .enumerate()
-            .map(|(i, label)| match label.class() {
-                Some(class) if !self.leaves_out(i) => index[class],
-                _ => Label::UNLABELED,
-            })
-            .collect();
-        let mut confusion = Confusion::new(classes.len());
-        confusion.count(&truth, &prediction.voxels);
+        let predicted_classes = classes_of(&predicted, &dense, None, &prediction_source)?;
+        let mut scheme = LabelScheme {
+            classes: classes.to_vec(),
+            annotated: match &meaning.truth {
+                Some(annotated) => annotated.clone(),
+                None => guess_dense(&truth, &source, &predicted, &prediction_source)?,
+            },
+        };
+        if classes.is_empty() {
+            let mut found = classes_of(&truth, &scheme, mask(&scheme)?.as_ref(), &source)?;
+            for class in predicted_classes {
+                if found.iter().all(|c| c.value != class.value) {
+                    found.push(class);
+                }
+            }
+            found.sort_by_key(|c| c.value);
+            dense.classes.clone_from(&found);
+            scheme.classes = found;
+        }
+        let except = match except {
+            Some(item) => Some(read_except(
+                item,
+                &truth,
+                &source,
+                &scheme.classes,
+                meaning,
+                console,
+            )?),
+            None => None,
+        };
+        Ok(Self {
+            prediction: read_under(&dense, &predicted, &prediction_source)?,
+            truth: read_under(&scheme, &truth, &source)?,
+            source,
+            except,
+        })
+    }
+
+    fn count(&self) -> anyhow::Result<Confusion> {
+        let confusion = Confusion::compare(&self.truth, &self.prediction, self.except.as_ref())
+            .with_context(|| self.source.clone())?;
         if confusion.voxels() == 0 {
-            bail!("{}: no voxel is left to score.", self.source);
+            bail!(
+                "{}: no voxel is left to score: all that are annotated are left out by --except.",
+                self.source
+            );
         }
         Ok(confusion)
     }
+}
 
-    fn leaves_out(&self, voxel: usize) -> bool {
-        self.except.as_ref().is_some_and(|e| e.voxels[voxel].class().is_some())
+/// Dense, where nothing speaks against it: each value of the truth is one that
+/// the prediction, which is dense by nature, uses as a class.
+fn guess_dense(
+    truth: &Volume,
+    source: &str,
+    predicted: &Volume,
+    predicted_source: &str,
+) -> anyhow::Result<Annotated> {
+    let found = describe_values(truth, source)?;
+    let used = describe_values(predicted, predicted_source)?;
+    let is_class = |value: i64| used.values.iter().any(|u| u.value == value);
+    if found.distinct > found.values.len() || !found.values.iter().all(|v| is_class(v.value)) {
+        bail!("{source}: what its values mean is not said.\n\n{found}");
     }
+    Ok(Annotated::Dense)
 }
 
 fn read_except(
@@ -322,11 +281,17 @@ fn read_except(
             let found = describe_values(&sparse, &source)?;
             let known = describe_values(truth, truth_source)?;
             let is_new = |value: i64| {
-                known.values.iter().all(|v| v.value != value) && classes.iter().all(|c| c.value != value)
+                known.values.iter().all(|v| v.value != value)
+                    && classes.iter().all(|c| c.value != value)
             };
-            let new: Vec<i64> = found.values.iter().map(|v| v.value).filter(|&v| is_new(v)).collect();
+            let new: Vec<i64> = found
+                .values
+                .iter()
+                .map(|v| v.value)
+                .filter(|&v| is_new(v))
+                .collect();
             let [value] = new[..] else {
-                bail!("{found}");
+                bail!("--except {source}: what its values mean is not said.\n\n{found}");
             };
             console.note(format_args!(
                 "{source}: value {value} does not occur in {truth_source}, so it is taken as not annotated (--unlabeled {value})."
@@ -345,7 +310,12 @@ fn read_except(
 }
 
 /// Refuses two volumes of different shape.
-pub(crate) fn same_shape(a: &Volume, a_source: &str, b: &Volume, b_source: &str) -> anyhow::Result<()> {
+pub(crate) fn same_shape(
+    a: &Volume,
+    a_source: &str,
+    b: &Volume,
+    b_source: &str,
+) -> anyhow::Result<()> {
     if a.geometry.shape != b.geometry.shape {
         bail!(
             "{a_source}: shape {:?} [z, y, x], {b_source} has {:?}; both must be of one shape. \
@@ -357,31 +327,13 @@ pub(crate) fn same_shape(a: &Volume, a_source: &str, b: &Volume, b_source: &str)
     Ok(())
 }
 
-/// The scores of a confusion matrix.
-pub(crate) fn scores(confusion: &Confusion, classes: &[Class]) -> Scores {
-    let overlap = confusion.overlap();
-    Scores {
-        mean_iou: overlap.mean_iou,
-        mean_dice: overlap.mean_dice,
-        classes: classes
-            .iter()
-            .zip(&overlap.classes)
-            .map(|(class, o)| ClassScores {
-                value: class.value,
-                name: class.name.clone(),
-                iou: o.iou,
-                dice: o.dice,
-                voxels: o.voxels,
-            })
-            .collect(),
-        voxels: confusion.voxels(),
-        confusion: confusion.rows(),
-    }
-}
-
 /// The scores of each class and their mean as a table.
 pub(crate) fn class_table(scores: &Scores) -> String {
-    let mut rows = vec![["class", "value", "IoU", "Dice", "voxels"].map(String::from).to_vec()];
+    let mut rows = vec![
+        ["class", "value", "IoU", "Dice", "voxels"]
+            .map(String::from)
+            .to_vec(),
+    ];
     for c in &scores.classes {
         rows.push(vec![
             c.name.clone(),
@@ -403,5 +355,5 @@ pub(crate) fn class_table(scores: &Scores) -> String {
 
 /// `0.873`, or what an absent score means.
 pub(crate) fn score(value: Option<f64>) -> String {
-    value.map_or("absent".into(), |v| format!("{v:.3}"))
+    value.map_or_else(|| "absent".into(), |v| format!("{v:.3}"))
 }

@@ -1,6 +1,7 @@
 //! One file a command. Each turns its raw arguments into a checked plan, in
 //! which everything that can be refused has been, and then runs the plan.
 
+mod evaluate;
 mod sparsify;
 
 mod convert;
@@ -22,6 +23,7 @@ pub(crate) enum End {
 /// The commands, in the order of daily use.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
     Info(info::Info),
     Convert(convert::Convert),
@@ -34,6 +36,7 @@ impl Command {
     /// Whatever a file or flag can cause, told for the person.
     pub(crate) fn run(self) -> anyhow::Result<End> {
         match self {
+            Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
