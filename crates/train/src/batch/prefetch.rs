@@ -14,6 +14,43 @@ use std::thread::JoinHandle;
 use super::{Batch, BatchError, Recipe};
 
 /// Worker threads that make batches ahead. Dropping it stops them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use unet3d_train::Case;
+/// use unet3d_train::augment::AugmentConfig;
+/// use unet3d_train::batch::{Prefetcher, Recipe};
+/// use unet3d_train::sampler::{PatchShape, Sampler, SamplerConfig};
+/// use unet3d_volume::{Class, Geometry, Image, Label, Labels};
+///
+/// let geometry = Geometry::of_shape([24, 32, 32]);
+/// let mut voxels = vec![Label::UNLABELED; geometry.voxels()];
+/// voxels[12 * 32 * 32..13 * 32 * 32].fill(Label::of_class(0)); // one slice
+/// let case = Case {
+///     name: "example".into(),
+///     subject: None,
+///     image: Image {
+///         geometry: geometry.clone(),
+///         channels: 1,
+///         voxels: vec![0.5; geometry.voxels()],
+///     },
+///     labels: Labels {
+///         geometry,
+///         classes: vec![Class { value: 1, name: "tissue".into() }],
+///         voxels,
+///     },
+/// };
+/// let patch = PatchShape::new([16; 3], [16; 3])?;
+/// let sampler = Sampler::new(Arc::new([case]), patch, &SamplerConfig::Annotated)?;
+/// let recipe = Recipe::new(Arc::new(sampler), AugmentConfig::default(), 2, 42)?;
+/// let mut batches = Prefetcher::new(&recipe, 1, 2, 0)?;
+/// for step in 0..3 {
+///     let batch = batches.next()?;
+///     assert_eq!(batch.step, step);
+///     assert_eq!(batch.input.len(), 2 * 16 * 16 * 16);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Prefetcher {
     workers: Vec<Worker>,
     next_step: u64,
