@@ -55,6 +55,20 @@ impl Geometry {
         self.shape.iter().product()
     }
 
+    /// Distance of neighbouring voxels in mm along `[z, y, x]`: the spacing, or
+    /// the lengths of the axes of the orientation where only that is known.
+    pub fn spacing(&self) -> Option<[f64; 3]> {
+        self.spacing_mm.or_else(|| {
+            let m = self.world_from_volume?;
+            Some(std::array::from_fn(|axis| {
+                m.iter()
+                    .map(|row| row[axis] * row[axis])
+                    .sum::<f64>()
+                    .sqrt()
+            }))
+        })
+    }
+
     /// `[z, y, x]` of the voxel that stands at `index` of a `[z, y, x]` array.
     pub fn position(&self, index: usize) -> [usize; 3] {
         position(index, self.shape)

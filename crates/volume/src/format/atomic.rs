@@ -46,7 +46,6 @@ pub(crate) fn write_file(
 }
 
 /// Flushes a file into `path` inside a folder that [`write_folder`] renames later.
-#[cfg_attr(not(test), expect(dead_code, reason = "for folders of slices"))]
 pub(crate) fn write_inside(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
@@ -64,7 +63,6 @@ pub(crate) fn write_inside(
 /// Fills a folder through `content`, which receives the path of an empty one,
 /// and makes it appear at `path`, in place of a folder that may be there.
 /// Whether that one may be replaced is for the caller to check.
-#[cfg_attr(not(test), expect(dead_code, reason = "for folders of slices"))]
 pub(crate) fn write_folder(
     path: &Path,
     content: impl FnOnce(&Path) -> Result<(), Error>,

@@ -10,6 +10,8 @@ mod bytes;
 
 mod nifti;
 mod npy;
+mod slices;
+mod tiff;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +20,7 @@ use std::path::Path;
 use crate::{Error, Volume};
 
 /// All formats, in the order in which they are asked.
-const FORMATS: &[&dyn Format] = &[&nifti::Nifti, &npy::Npy];
+const FORMATS: &[&dyn Format] = &[&nifti::Nifti, &tiff::Tiff, &npy::Npy, &slices::Slices];
 
 /// Enough of a file to know its format: a NIfTI header of 348 bytes, also
 /// where it is compressed and the compressor was unlucky.
@@ -40,7 +42,7 @@ pub fn read(path: &Path) -> Result<Volume, Error> {
     FORMATS
         .iter()
         .find(|format| format.recognises(&source))
-        .or_else(|| by_name(path))
+        .or_else(|| FORMATS.iter().find(|f| has_extension(path, f.extensions())))
         .ok_or_else(|| unknown(path))?
         .read(path)
 }
@@ -53,8 +55,11 @@ pub fn read(path: &Path) -> Result<Volume, Error> {
 /// When the name is of no known format, the format cannot store the volume, or
 /// the disk refuses.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
-    let format = by_name(path).ok_or_else(|| unknown(path))?;
-    format.write(path, volume)
+    FORMATS
+        .iter()
+        .find(|format| format.claims(path))
+        .ok_or_else(|| unknown(path))?
+        .write(path, volume)
 }
 
 /// Refuses a path whose name is of no format that can be written, before any
@@ -75,13 +80,11 @@ trait Format: Sync {
     fn extensions(&self) -> &'static [&'static str];
 
     /// Whether the content is in this format.
-    fn recognises(&self, source: &Source<'_>) -> bool;
+    fn recognises(&self, source: &Source) -> bool;
 
     /// Whether a name asks for this format.
     fn claims(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.to_lowercase();
-        self.extensions().iter().any(|e| name.ends_with(e))
+        has_extension(path, self.extensions())
     }
 
     /// Reads a volume, checking sizes against the length of the file before
@@ -93,16 +96,14 @@ trait Format: Sync {
 }
 
 /// What is seen of a path before its format is known.
-#[expect(dead_code, reason = "for folders of slices")]
-struct Source<'a> {
-    path: &'a Path,
+struct Source {
     is_folder: bool,
     /// The first [`START_BYTES`], fewer where the file is shorter.
     start: Vec<u8>,
 }
 
-impl<'a> Source<'a> {
-    fn look_at(path: &'a Path) -> Result<Self, Error> {
+impl Source {
+    fn look_at(path: &Path) -> Result<Self, Error> {
         let is_folder = std::fs::metadata(path)
             .map_err(Error::io(path, "opening"))?
             .is_dir();
@@ -112,16 +113,15 @@ impl<'a> Source<'a> {
                 .and_then(|file| file.take(START_BYTES).read_to_end(&mut start))
                 .map_err(Error::io(path, "reading"))?;
         }
-        Ok(Self {
-            path,
-            is_folder,
-            start,
-        })
+        Ok(Self { is_folder, start })
     }
 }
 
-fn by_name(path: &Path) -> Option<&'static &'static dyn Format> {
-    FORMATS.iter().find(|format| format.claims(path))
+/// Whether a name ends in one of these, in any case.
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_lowercase();
+    extensions.iter().any(|e| name.ends_with(e))
 }
 
 fn unknown(path: &Path) -> Error {
@@ -134,3 +134,6 @@ fn unknown(path: &Path) -> Error {
         known: known.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ impl Format for Npy {
         &[".npy"]
     }
 
-    fn recognises(&self, source: &Source<'_>) -> bool {
+    fn recognises(&self, source: &Source) -> bool {
         source.start.starts_with(MAGIC)
     }
 
@@ -70,7 +70,11 @@ impl Format for Npy {
         let [z, y, x] = volume.geometry.shape;
         let shape = match volume.channels {
             1 => format!("({z}, {y}, {x})"),
-            c => format!("({c}, {z}, {y}, {x})"),
+            c => {
+                // What could not be read again is not written.
+                axes(&[c, z, y, x], path)?;
+                format!("({c}, {z}, {y}, {x})")
+            }
         };
         let mut header = format!(
             "{{'descr': '{}', 'fortran_order': False, 'shape': {shape}, }}",

@@ -44,7 +44,7 @@ impl Format for Nifti {
         &[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]
     }
 
-    fn recognises(&self, source: &Source<'_>) -> bool {
+    fn recognises(&self, source: &Source) -> bool {
         let mut start = [0; HEADER_BYTES];
         let found = match source.start.starts_with(GZIP_MAGIC) {
             true => read_up_to(&mut MultiGzDecoder::new(&source.start[..]), &mut start),

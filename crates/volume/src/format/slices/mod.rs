@@ -1,0 +1,277 @@
+//! A folder of slices, PNG or TIFF; also a single PNG as a volume of one slice.
+//!
+//! Slices are ordered by name as people count: `z2` before `z10`. All must
+//! agree in size, type and channels. Files of other kinds and hidden files are
+//! passed over; PNG beside TIFF is refused, for it would be a guess which is
+//! meant. Written are PNG where they can hold the samples (8-bit and 16-bit
+//! unsigned, one channel or RGB), else TIFF.
+
+mod natural;
+mod png;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Format, Source, atomic, has_extension, tiff};
+use crate::samples::{NumberType, Samples, each_type, sample_count};
+use crate::{Error, Geometry, Volume};
+
+pub(super) struct Slices;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Png,
+    Tiff,
+}
+
+impl Format for Slices {
+    fn name(&self) -> &'static str {
+        "a folder of PNG or TIFF slices"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &[".png"]
+    }
+
+    fn recognises(&self, source: &Source) -> bool {
+        source.is_folder || source.start.starts_with(png::MAGIC)
+    }
+
+    /// An existing folder, a name with a separator at its end or without an
+    /// extension; or a PNG.
+    fn claims(&self, path: &Path) -> bool {
+        let ends_as_folder = path.to_string_lossy().ends_with(std::path::is_separator);
+        path.is_dir()
+            || ends_as_folder
+            || path.extension().is_none()
+            || has_extension(path, self.extensions())
+    }
+
+    fn read(&self, path: &Path) -> Result<Volume, Error> {
+        if path.is_dir() {
+            read_folder(path)
+        } else {
+            png::read(path)
+        }
+    }
+
+    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
+        if has_extension(path, self.extensions()) && !path.is_dir() {
+            return write_single(path, volume);
+        }
+        check_replaceable(path)?;
+        atomic::write_folder(path, |folder| {
+            let depth = volume.geometry.shape[0];
+            let digits = (depth - 1).to_string().len().max(4);
+            for z in 0..depth {
+                let slice = slice_of(volume, z);
+                let kind = if png::can_hold(&slice) { "png" } else { "tif" };
+                let file = folder.join(format!("z{z:0digits$}.{kind}"));
+                if png::can_hold(&slice) {
+                    atomic::write_inside(&file, |writer| png::write(writer, &file, &slice))?;
+                } else {
+                    tiff::write_inside(&file, &slice)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn read_folder(path: &Path) -> Result<Volume, Error> {
+    let files = slices_in(path)?;
+    let depth = files.len();
+    let Some(first) = files.first() else {
+        return Err(Error::field(
+            path,
+            "the folder",
+            "without slices",
+            "must hold files that end in .png, .tif or .tiff",
+            "Give the path of a single file, if the volume is one file in this folder.",
+        ));
+    };
+    let first = read_slice(first)?;
+    let [_, height, width] = first.geometry.shape;
+    let channels = first.channels;
+    let shape = [depth, height, width];
+    let count = sample_count(channels, shape)?;
+    let number_type = first.samples.number_type();
+    let mut geometry = Geometry::of_shape(shape);
+    geometry.spacing_mm = first.geometry.spacing_mm;
+    drop(first);
+
+    each_type!(number_type, T, variant => {
+        let mut samples: Vec<T> = Vec::new();
+        samples.try_reserve_exact(count).map_err(|_| {
+            Error::io(path, "reserving memory for the samples")(std::io::ErrorKind::OutOfMemory.into())
+        })?;
+        let mut others: Vec<Vec<T>> = vec![Vec::new(); channels - 1];
+        for file in &files {
+            let slice = read_slice(file)?;
+            let found = (slice.geometry.shape, slice.channels, slice.type_name());
+            let wanted = ([1, height, width], channels, number_type.name());
+            let values = <T as crate::samples::Sample>::of_samples(&slice.samples);
+            let (true, Some(values)) = (found == wanted, values) else {
+                let describe = |([_, y, x], c, name): ([usize; 3], usize, &str)| {
+                    format!("{y} x {x} pixels of {c} {name}")
+                };
+                return Err(Error::field(
+                    file,
+                    "the slice",
+                    describe(found),
+                    format!("must be like the first slice of its folder, {}", describe(wanted)),
+                    "A file that is not a slice may have got into the folder: move it elsewhere.",
+                ));
+            };
+            let size = height * width;
+            samples.extend_from_slice(&values[..size]);
+            for (c, other) in others.iter_mut().enumerate() {
+                other.extend_from_slice(&values[(c + 1) * size..(c + 2) * size]);
+            }
+        }
+        for mut other in others {
+            samples.append(&mut other);
+        }
+        Volume::new(geometry, channels, variant(samples))
+    })
+}
+
+/// The slices of a folder in their order.
+fn slices_in(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    let mut kinds = Vec::new();
+    let failed = |error| Error::io(path, "listing the folder")(error);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        let hidden = file
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        if let (Some(kind), false) = (kind_of(&file), hidden)
+            && file.is_file()
+        {
+            kinds.push(kind);
+            files.push(file);
+        }
+    }
+    if kinds.iter().any(|kind| *kind != kinds[0]) {
+        return Err(Error::field(
+            path,
+            "the folder",
+            "a mixture of PNG and TIFF files",
+            "must hold slices of one kind",
+            "Move those that do not belong to the volume elsewhere.",
+        ));
+    }
+    files.sort_by(|a, b| {
+        let name = |p: &PathBuf| {
+            p.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        natural::compare(&name(a), &name(b))
+    });
+    Ok(files)
+}
+
+fn kind_of(path: &Path) -> Option<Kind> {
+    if has_extension(path, &[".png"]) {
+        Some(Kind::Png)
+    } else if has_extension(path, &[".tif", ".tiff"]) {
+        Some(Kind::Tiff)
+    } else {
+        None
+    }
+}
+
+fn read_slice(path: &Path) -> Result<Volume, Error> {
+    let slice = match kind_of(path) {
+        Some(Kind::Png) => png::read(path)?,
+        _ => tiff::Tiff.read(path)?,
+    };
+    match slice.geometry.shape[0] {
+        1 => Ok(slice),
+        depth => Err(Error::field(
+            path,
+            "the number of slices in the file",
+            depth,
+            "must be 1 in a folder of slices",
+            "If this file is the whole volume, give its own path instead of that of the folder.",
+        )),
+    }
+}
+
+fn write_single(path: &Path, volume: &Volume) -> Result<(), Error> {
+    if volume.geometry.shape[0] != 1 || !png::can_hold(volume) {
+        let [z, ..] = volume.geometry.shape;
+        return Err(Error::field(
+            path,
+            "the volume",
+            format!("{z} slices of {} {}", volume.channels, volume.type_name()),
+            "must be 1 slice of 1 or 3 channels, uint8 or uint16, to become one PNG",
+            "Write to a folder (a name that ends in /), or choose .tif, .nii.gz or .npy.",
+        ));
+    }
+    atomic::write_file(path, |writer| png::write(writer, path, volume))
+}
+
+/// Only an empty folder, or one with nothing but slices that this program
+/// named, may give way.
+fn check_replaceable(path: &Path) -> Result<(), Error> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = |error| Error::io(path, "listing the folder")(error);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        let number = name.strip_prefix('z').and_then(|rest| {
+            rest.strip_suffix(".png")
+                .or_else(|| rest.strip_suffix(".tif"))
+        });
+        let ours = number.is_some_and(|n| n.len() >= 4 && n.bytes().all(|b| b.is_ascii_digit()));
+        if !ours {
+            return Err(Error::field(
+                path,
+                "the folder",
+                format!("not empty (it holds {name})"),
+                "must be new, empty, or hold slices z0000, z0001, ... only",
+                "Choose another name, or empty the folder yourself.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Slice z of all channels.
+fn slice_of(volume: &Volume, z: usize) -> Volume {
+    let [depth, height, width] = volume.geometry.shape;
+    let size = height * width;
+    let samples = each_type!(volume.samples.number_type(), T, variant => {
+        let mut part: Vec<T> = Vec::with_capacity(size * volume.channels);
+        if let Some(values) = <T as crate::samples::Sample>::of_samples(&volume.samples) {
+            for c in 0..volume.channels {
+                let start = (c * depth + z) * size;
+                part.extend_from_slice(&values[start..start + size]);
+            }
+        }
+        variant(part)
+    });
+    Volume {
+        geometry: Geometry {
+            shape: [1, height, width],
+            spacing_mm: volume.geometry.spacing(),
+            world_from_volume: None,
+        },
+        channels: volume.channels,
+        samples,
+    }
+}
+
+/// Whether samples of this type fit PNG.
+fn fits_png(samples: &Samples) -> bool {
+    matches!(samples.number_type(), NumberType::U8 | NumberType::U16)
+}
+
+#[cfg(test)]
+mod tests;
