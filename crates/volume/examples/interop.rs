@@ -13,7 +13,9 @@ use serde_json::json;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let from = arguments.next().context("the path of a volume is missing")?;
+    let from = arguments
+        .next()
+        .context("the path of a volume is missing")?;
     let volume = unet3d_volume::read(Path::new(&from))?;
     if let Some(to) = arguments.next() {
         unet3d_volume::write(Path::new(&to), &volume)?;

@@ -55,11 +55,7 @@ pub fn read(path: &Path) -> Result<Volume, Error> {
 /// When the name is of no known format, the format cannot store the volume, or
 /// the disk refuses.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
-    FORMATS
-        .iter()
-        .find(|format| format.claims(path))
-        .ok_or_else(|| unknown(path))?
-        .write(path, volume)
+    by_name(path)?.write(path, volume)
 }
 
 /// Refuses a path whose name is of no format that can be written, before any
@@ -68,7 +64,7 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
 /// # Errors
 /// Names the formats that there are.
 pub fn check_name(path: &Path) -> Result<(), Error> {
-    by_name(path).map(|_| ()).ok_or_else(|| unknown(path))
+    by_name(path).map(|_| ())
 }
 
 /// A file format (or a folder as a format).
@@ -115,6 +111,15 @@ impl Source {
         }
         Ok(Self { is_folder, start })
     }
+}
+
+/// The format that a name to be written asks for.
+fn by_name(path: &Path) -> Result<&'static dyn Format, Error> {
+    FORMATS
+        .iter()
+        .find(|format| format.claims(path))
+        .copied()
+        .ok_or_else(|| unknown(path))
 }
 
 /// Whether a name ends in one of these, in any case.
