@@ -1,24 +1,10 @@
 //! Every convolution kernel, every instruction set, against the reference.
 
-use rand::Rng;
+mod common;
+
+use common::{compare, integers, numbers, report};
 use unet3d_kernels::conv3d::{Context, KERNELS, Kernel, Problem, flipped, reference::Reference};
-use unet3d_kernels::random::{Stream, generator};
 use unet3d_kernels::{Dropout, Isa, Shape, Source, Target, Threads, Transform, View};
-
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut random = generator(seed, Stream::Test, 0);
-    (0..count)
-        .map(|_| (random.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0)
-        .collect()
-}
-
-/// Small integers: sums are exact, so kernels without transforms must agree to the bit.
-fn integers(count: usize, seed: u64) -> Vec<f32> {
-    let mut random = generator(seed, Stream::Test, 1);
-    (0..count)
-        .map(|_| (random.next_u32() % 7) as f32 - 3.0)
-        .collect()
-}
 
 /// (n, space, channels of the two sources, out channels, kernel, pad)
 type Case = (usize, [usize; 3], [usize; 2], usize, [usize; 3], [usize; 3]);
@@ -155,32 +141,6 @@ fn weights_gradient(
     let mut scratch = vec![f32::NAN; kernel.scratch(&problem.size(), context.threads.count())];
     kernel.backward_weights(context, problem, dy, &mut dw, &mut scratch);
     dw
-}
-
-/// Largest difference relative to `eps * sqrt(K) * largest value`.
-fn compare(
-    failures: &mut Vec<String>,
-    what: &str,
-    got: &[f32],
-    want: &[f32],
-    terms: usize,
-    exact: bool,
-) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    let largest = want.iter().fold(0f32, |m, v| m.max(v.abs()));
-    let bound = if exact {
-        0.0
-    } else {
-        4.0 * f32::EPSILON * (terms as f32).sqrt() * largest.max(1.0)
-    };
-    for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        if !((g - w).abs() <= bound) {
-            failures.push(format!(
-                "{what}: element {i} is {g}, should be {w} (bound {bound:e})"
-            ));
-            return;
-        }
-    }
 }
 
 #[test]

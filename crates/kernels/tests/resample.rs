@@ -1,0 +1,273 @@
+//! Up-convolution, pooling and normalisation against their references, for
+//! every instruction set and several numbers of threads.
+
+mod common;
+
+use common::{compare, integers, numbers, report};
+use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::norm::{self, Normalised};
+use unet3d_kernels::{Dropout, Isa, Shape, Source, Threads, Transform, pool3d, upconv3d};
+
+/// (n, space, in channels, out channels, window): at, below and above the
+/// register tile (6 x 16) and the points of a load.
+const UP: &[(usize, [usize; 3], usize, usize, [usize; 3])] = &[
+    (1, [1, 1, 1], 1, 1, [2, 2, 2]),
+    (2, [2, 3, 5], 16, 16, [2, 2, 2]),
+    (1, [3, 2, 6], 17, 15, [1, 2, 2]),
+    (1, [2, 2, 7], 5, 33, [2, 1, 2]),
+    (1, [2, 13, 12], 32, 17, [2, 2, 1]),
+    (1, [1, 2, 130], 7, 3, [1, 1, 1]),
+];
+
+#[test]
+fn up_convolutions_agree_with_the_reference() {
+    let mut failures = Vec::new();
+    for &(n, space, in_c, out_c, window) in UP {
+        for exact in [true, false] {
+            let make = if exact { integers } else { numbers };
+            let shape = Shape { n, space, c: in_c };
+            let (x, scale, shift) = (
+                make(shape.len(), 1),
+                numbers(n * in_c, 2),
+                numbers(n * in_c, 3),
+            );
+            let transform = (!exact).then_some(Transform {
+                scale: &scale,
+                shift: &shift,
+                slope: 0.1,
+                dropout: None,
+            });
+            let input = Source {
+                data: &x,
+                shape,
+                crop: [0; 3],
+                transform,
+            };
+            let problem = upconv3d::Problem {
+                input,
+                window,
+                out_c,
+            };
+            let size = problem.size();
+            let (weights, bias) = (make(size.weights(), 4), make(out_c, 5));
+            let dy = make(size.output().len(), 6);
+            let mut want = [
+                vec![0.0; dy.len()],
+                vec![0.0; x.len()],
+                vec![1.0; weights.len()],
+            ];
+            upconv3d::reference::forward(&problem, &weights, Some(&bias), &mut want[0]);
+            upconv3d::reference::backward_input(&problem, &weights, &dy, &mut want[1]);
+            upconv3d::reference::backward_weights(&problem, &dy, &mut want[2]);
+            let terms = [in_c, size.taps() * out_c, n * shape.voxels()];
+            for isa in Isa::available() {
+                let mut first: Option<[Vec<f32>; 3]> = None;
+                for count in [1, 2, 7] {
+                    let threads = Threads::new(count).unwrap();
+                    let context = Context {
+                        threads: &threads,
+                        isa,
+                    };
+                    let mut scratch = vec![f32::NAN; upconv3d::scratch(&size, count)];
+                    let mut got = [
+                        vec![9.0; dy.len()],
+                        vec![9.0; x.len()],
+                        vec![1.0; weights.len()],
+                    ];
+                    upconv3d::forward(
+                        context,
+                        &problem,
+                        &weights,
+                        Some(&bias),
+                        &mut got[0],
+                        &mut scratch,
+                    );
+                    upconv3d::backward_input(
+                        context,
+                        &problem,
+                        &weights,
+                        &dy,
+                        &mut got[1],
+                        &mut scratch,
+                    );
+                    upconv3d::backward_weights(context, &problem, &dy, &mut got[2], &mut scratch);
+                    let name = format!(
+                        "{n} {space:?} {in_c}>{out_c} {window:?} {isa} {count} threads exact {exact}"
+                    );
+                    for (k, pass) in ["y", "dx", "dw"].iter().enumerate() {
+                        compare(
+                            &mut failures,
+                            &format!("{name} {pass}"),
+                            &got[k],
+                            &want[k],
+                            terms[k],
+                            exact,
+                        );
+                    }
+                    let same = first.get_or_insert_with(|| got.clone()) == &got;
+                    assert!(same, "{name}: bits depend on the threads");
+                }
+            }
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn pooling_is_the_reference_to_the_bit() {
+    for window in [[2, 2, 2], [1, 2, 2], [2, 1, 1]] {
+        for c in [1, 15, 16, 17, 40] {
+            let shape = Shape {
+                n: 2,
+                space: [4, 6, 2],
+                c,
+            };
+            let (x, scale, shift) = (
+                integers(shape.len(), 1),
+                numbers(2 * c, 2),
+                numbers(2 * c, 3),
+            );
+            let dropout = (c == 17).then_some(Dropout { key: 5, rate: 0.5 });
+            let transform = Some(Transform {
+                scale: &scale,
+                shift: &shift,
+                slope: 0.0,
+                dropout,
+            });
+            let input = Source {
+                data: &x,
+                shape,
+                crop: [0; 3],
+                transform,
+            };
+            let len = pool3d::output(shape, window).len();
+            let dy = numbers(len, 4);
+            let (mut y, mut dx) = (vec![0.0; len], numbers(x.len(), 5));
+            pool3d::reference::forward(&input, window, &mut y);
+            pool3d::reference::backward(&input, window, &dy, &mut dx);
+            for isa in Isa::available() {
+                let threads = Threads::new(2).unwrap();
+                let context = Context {
+                    threads: &threads,
+                    isa,
+                };
+                let (mut got, mut got_dx) = (vec![9.0; len], numbers(x.len(), 5));
+                pool3d::forward(context, &input, window, &mut got);
+                pool3d::backward(context, &input, window, &dy, &mut got_dx);
+                assert_eq!(got, y, "{window:?} {c} {isa}");
+                assert_eq!(got_dx, dx, "{window:?} {c} {isa}");
+            }
+        }
+    }
+}
+
+#[test]
+fn moments_are_those_of_the_reference() {
+    let mut failures = Vec::new();
+    for c in [1, 3, 16, 33] {
+        let shape = Shape {
+            n: 3,
+            space: [4, 5, 6],
+            c,
+        };
+        // A mean a thousand times the deviation: the sums must not lose it.
+        let y: Vec<f32> = numbers(shape.len(), 1).iter().map(|v| v + 1000.0).collect();
+        for (isa, count) in Isa::available()
+            .into_iter()
+            .flat_map(|isa| [(isa, 1), (isa, 2)])
+        {
+            let threads = Threads::new(count).unwrap();
+            let mut workspace = vec![f64::NAN; norm::workspace(shape)];
+            let mut sums = vec![f64::NAN; 2 * shape.n * c];
+            norm::moments(
+                Context {
+                    threads: &threads,
+                    isa,
+                },
+                &y,
+                shape,
+                &mut workspace,
+                &mut sums,
+            );
+            for n in 0..shape.n {
+                for i in 0..c {
+                    let (mean, variance) =
+                        norm::reference::mean_and_variance(&y, shape, Some(n), i);
+                    let voxels = shape.voxels() as f64;
+                    let got_mean = sums[n * 2 * c + i] / voxels;
+                    let got = sums[(n * 2 + 1) * c + i] / voxels - got_mean * got_mean;
+                    if (got_mean - mean).abs() > 1e-9 || (got - variance).abs() > 1e-7 * variance {
+                        failures.push(format!(
+                            "{c} {n} {i} {isa}: {got_mean} {mean}, {got} {variance}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn the_gradient_through_activation_is_the_reference_to_the_bit() {
+    for (c, rate) in [(1, None), (7, Some(0.3)), (32, None)] {
+        let shape = Shape {
+            n: 2,
+            space: [3, 4, 5],
+            c,
+        };
+        let (y, dz) = (numbers(shape.len(), 1), numbers(shape.len(), 2));
+        let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
+        let dropout = rate.map(|rate| Dropout { key: 77, rate });
+        let transform = Transform {
+            scale: &scale,
+            shift: &shift,
+            slope: 0.1,
+            dropout,
+        };
+        let want = norm::reference::backward_activation(&y, shape, &transform, &dz);
+        let (mean, inv_std) = (numbers(2 * c, 5), numbers(2 * c, 6));
+        for isa in Isa::available() {
+            let threads = Threads::new(2).unwrap();
+            let mut g = dz.clone();
+            let mut workspace = vec![f64::NAN; norm::workspace(shape)];
+            let mut sums = vec![f64::NAN; 4 * c];
+            let normalised = Normalised {
+                mean: &mean,
+                inv_std: &inv_std,
+            };
+            norm::backward_activation(
+                Context {
+                    threads: &threads,
+                    isa,
+                },
+                (&y, shape),
+                &transform,
+                Some(normalised),
+                &mut g,
+                &mut workspace,
+                &mut sums,
+            );
+            let mut failures = Vec::new();
+            compare(&mut failures, &format!("{c} {isa}"), &g, &want, 1, false);
+            report(&failures);
+            for n in 0..2 {
+                for i in 0..c {
+                    let of = |v: &[f32]| v[n * shape.voxels() * c..][..shape.voxels() * c].to_vec();
+                    let (gn, yn) = (of(&g), of(&y));
+                    let pairs = || gn[i..].iter().step_by(c).zip(yn[i..].iter().step_by(c));
+                    let sum: f64 = pairs().map(|(g, _)| f64::from(*g)).sum();
+                    let k = n * c + i;
+                    let products: f64 = pairs()
+                        .map(|(g, y)| f64::from(*g) * f64::from((y - mean[k]) * inv_std[k]))
+                        .sum();
+                    assert!((sums[n * 2 * c + i] - sum).abs() < 1e-12 * 60.0, "{isa}");
+                    assert!(
+                        (sums[(n * 2 + 1) * c + i] - products).abs() < 1e-12 * 60.0,
+                        "{isa}"
+                    );
+                }
+            }
+        }
+    }
+}
