@@ -1,1 +1,32 @@
-//! (being written)
+//! A trained model and an image in, a label for every voxel out.
+//!
+//! In the order in which a voxel passes: a [`Model`] holds the network, its
+//! parameters and the [`Pipeline`] around it, and goes to and from the bytes of
+//! one file (`bytes`). [`check_fit`] says whether an image suits a model.
+//! [`Tiling`] cuts the volume into overlapping tiles that fit into the memory
+//! given (`axis` does one axis, `tiles` the three together), `mirror` fetches a
+//! tile with its context from the volume, and [`predict()`] runs the network on
+//! each and stitches. No file is touched here.
+
+mod model;
+
+mod bytes;
+
+mod fit;
+
+mod axis;
+
+mod tiles;
+
+mod mirror;
+
+mod predict;
+
+mod error;
+
+pub use bytes::FORMAT_VERSION;
+pub use error::{Error, ModelError};
+pub use fit::check_fit;
+pub use model::{Model, Pipeline};
+pub use predict::{Options, Prediction, Progress, predict};
+pub use tiles::{DEFAULT_MEMORY_BYTES, Tile, Tiling};

@@ -1,0 +1,110 @@
+//! A model: everything that turns an image into labels, as one value.
+//!
+//! A network alone is of little use: without the normalisation it was trained
+//! with, the spacing it expects and the meaning of its classes it predicts
+//! nonsense silently. So they travel together, in memory and in the file.
+
+use serde::{Deserialize, Serialize};
+use unet3d_unet::{Network, Parameters};
+use unet3d_volume::Class;
+use unet3d_volume::normalise::Normalise;
+
+use crate::ModelError;
+
+/// A network, its parameters and the pipeline around it.
+#[derive(Clone)]
+pub struct Model {
+    /// The network.
+    pub network: Network,
+    /// Its weights and running statistics.
+    pub parameters: Parameters,
+    /// What happens before and after the network.
+    pub pipeline: Pipeline,
+}
+
+/// What happens to an image before the network sees it, and what the network's
+/// outputs mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// How samples become the network's input.
+    pub normalise: Normalise,
+    /// Spacing of the training images in mm along `[z, y, x]`; `None` where
+    /// their files did not say.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// The classes in the order of the network's outputs.
+    pub classes: Vec<Class>,
+    /// Input of one training step, voxels along `[z, y, x]`.
+    pub patch: [usize; 3],
+    /// How the model came about (data, iterations, scores), for people and for
+    /// `info`; nothing in prediction depends on it.
+    pub record: serde_json::Value,
+}
+
+impl Model {
+    /// Whether the parts agree with each other: as many classes as outputs, as
+    /// many parameters as the network has, a spacing that is one.
+    ///
+    /// # Errors
+    /// Names the field, the value found and the rule.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let Self {
+            network,
+            parameters,
+            pipeline,
+        } = self;
+        let config = network.config();
+        let inconsistent = |field: &str, found: String, rule: String| {
+            Err(ModelError::Inconsistent {
+                field: field.to_owned(),
+                found,
+                rule,
+            })
+        };
+        if pipeline.classes.len() != config.classes {
+            return inconsistent(
+                "pipeline.classes",
+                format!("{} classes", pipeline.classes.len()),
+                format!("the network has {} outputs", config.classes),
+            );
+        }
+        for (i, class) in pipeline.classes.iter().enumerate() {
+            if pipeline.classes[..i].iter().any(|c| c.value == class.value) {
+                return inconsistent(
+                    "pipeline.classes",
+                    format!("value {} twice", class.value),
+                    "values of classes are distinct".to_owned(),
+                );
+            }
+        }
+        if let Some(spacing) = pipeline.spacing_mm
+            && !spacing.iter().all(|s| s.is_finite() && *s > 0.0)
+        {
+            return inconsistent(
+                "pipeline.spacing_mm",
+                format!("{spacing:?}"),
+                "a spacing is positive and finite".to_owned(),
+            );
+        }
+        for (field, found, expected) in [
+            (
+                "parameters.values",
+                parameters.values.len(),
+                network.parameter_count(),
+            ),
+            (
+                "parameters.running",
+                parameters.running.len(),
+                network.running_count(),
+            ),
+        ] {
+            if found != expected {
+                return inconsistent(
+                    field,
+                    format!("{found} numbers"),
+                    format!("the network has {expected}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
