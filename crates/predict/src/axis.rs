@@ -13,7 +13,9 @@
 
 use std::ops::Range;
 
-use unet3d_unet::{Network, Padding, UNetConfig};
+use unet3d_unet::{Network, Padding};
+
+use crate::reach::{reach, stride};
 
 /// What a network does to sizes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,53 +148,6 @@ impl AxisRule {
         };
         Some((0..count).map(span).collect())
     }
-}
-
-/// Product of the poolings along an axis.
-fn stride(config: &UNetConfig, axis: usize) -> usize {
-    let pooled = config.levels.len().saturating_sub(1);
-    config.levels[..pooled]
-        .iter()
-        .map(|l| l.pool[axis])
-        .product()
-}
-
-/// How far outside an aligned block of `stride` outputs the inputs lie that it
-/// depends on: half of the receptive field, by following the interval down the
-/// U and up again.
-fn reach(config: &UNetConfig, axis: usize) -> usize {
-    let block = stride(config, axis) as isize;
-    let (low, high) = inputs_of(config, axis, 0, 0, block - 1);
-    (-low).max(high - (block - 1)).max(0) as usize
-}
-
-/// First and last input of `level` that its outputs `low..=high` depend on,
-/// with padding same (coordinates of input and output agree).
-fn inputs_of(
-    config: &UNetConfig,
-    axis: usize,
-    level: usize,
-    low: isize,
-    high: isize,
-) -> (isize, isize) {
-    // Two convolutions, each of which sees (kernel - 1) / 2 to either side.
-    let pair = config.levels[level].kernel[axis] as isize - 1;
-    let (low, high) = (low - pair, high + pair);
-    if level + 1 == config.levels.len() {
-        return (low, high);
-    }
-    let pool = config.levels[level].pool[axis] as isize;
-    let (below_low, below_high) = inputs_of(
-        config,
-        axis,
-        level + 1,
-        low.div_euclid(pool),
-        high.div_euclid(pool),
-    );
-    (
-        low.min(below_low * pool) - pair,
-        high.max(below_high * pool + pool - 1) + pair,
-    )
 }
 
 #[cfg(test)]

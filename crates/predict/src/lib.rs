@@ -4,9 +4,10 @@
 //! parameters and the [`Pipeline`] around it, and goes to and from the bytes of
 //! one file (`bytes`). [`check_fit`] says whether an image suits a model.
 //! [`Tiling`] cuts the volume into overlapping tiles that fit into the memory
-//! given (`axis` does one axis, `tiles` the three together), `mirror` fetches a
-//! tile with its context from the volume, and [`predict()`] runs the network on
-//! each and stitches. No file is touched here.
+//! given (`reach` says by how much they overlap, `axis` does one axis, `tiles`
+//! the three together), `mirror` fetches a tile with its context from the
+//! volume, `stitch` puts its output back, and [`predict()`] is the loop around
+//! them. No file is touched here.
 
 mod model;
 
@@ -14,11 +15,15 @@ mod bytes;
 
 mod fit;
 
+mod reach;
+
 mod axis;
 
 mod tiles;
 
 mod mirror;
+
+mod stitch;
 
 mod predict;
 

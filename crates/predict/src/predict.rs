@@ -5,14 +5,14 @@
 //! the threads work inside a tile, so memory is that of one tile.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unet3d_kernels::Threads;
 use unet3d_unet::{Executor, Mode, Plan};
 use unet3d_volume::{Image, Label};
 
 use crate::mirror::gather;
-use crate::{Error, Model, Tile, Tiling, check_fit};
+use crate::stitch::{Stitch, position};
+use crate::{Error, Model, Tiling, check_fit};
 
 /// What prediction may use and what it gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,141 +146,5 @@ fn check_samples(image: &Image) -> Result<(), Error> {
             value: image.voxels[i],
         }),
         None => Ok(()),
-    }
-}
-
-/// `[z, y, x]` of the voxel with this index.
-fn position(shape: [usize; 3], index: usize) -> [usize; 3] {
-    [
-        index / shape[2] / shape[1],
-        index / shape[2] % shape[1],
-        index % shape[2],
-    ]
-}
-
-/// One tile's output on its way into the volume.
-struct Stitch<'a> {
-    /// Of the volume.
-    shape: [usize; 3],
-    /// Of the tile's output.
-    output: [usize; 3],
-    classes: usize,
-    tile: &'a Tile,
-    /// `d h w classes`.
-    logits: &'a [f32],
-}
-
-impl Stitch<'_> {
-    /// Writes the labels that this tile decides.
-    fn labels(&self, threads: &Threads, labels: &mut [Label]) -> Result<(), Error> {
-        let first_bad = AtomicUsize::new(usize::MAX);
-        self.for_each_row(threads, labels, 1, |first, logits, row| {
-            let voxels = logits.chunks_exact(self.classes).zip(row);
-            for (i, (logits, label)) in voxels.enumerate() {
-                let best = argmax(logits);
-                if !logits.iter().all(|v| v.is_finite()) {
-                    first_bad.fetch_min(first + i, Ordering::Relaxed);
-                }
-                *label = Label::of_class(best);
-            }
-        });
-        match first_bad.into_inner() {
-            usize::MAX => Ok(()),
-            index => Err(Error::OutputNotFinite {
-                at: position(self.shape, index),
-            }),
-        }
-    }
-
-    /// Writes the probabilities of the voxels that this tile decides.
-    fn probabilities(&self, threads: &Threads, probabilities: &mut [f32]) {
-        self.for_each_row(threads, probabilities, self.classes, |_, logits, row| {
-            row.copy_from_slice(logits);
-            row.chunks_exact_mut(self.classes).for_each(softmax);
-        });
-    }
-
-    /// Calls `write(index of the first voxel, logits, part of volume)` for each
-    /// row of the tile; `volume` has `per_voxel` elements for each voxel.
-    fn for_each_row<T: Send>(
-        &self,
-        threads: &Threads,
-        volume: &mut [T],
-        per_voxel: usize,
-        write: impl Fn(usize, &[f32], &mut [T]) + Sync,
-    ) {
-        let Tile {
-            keep_start: [z0, y0, x0],
-            keep_shape: [depth, height, width],
-            first_output: [oz, oy, ox],
-            ..
-        } = *self.tile;
-        let [_, rows, columns] = self.shape;
-        let plane = rows * columns * per_voxel;
-        threads.for_each_part(
-            volume,
-            &mut [],
-            depth,
-            |z| (z0 + z) * plane..(z0 + z + 1) * plane,
-            |z, part, _| {
-                for y in 0..height {
-                    let to = (y0 + y) * columns + x0;
-                    let from = ((oz + z) * self.output[1] + oy + y) * self.output[2] + ox;
-                    write(
-                        (z0 + z) * rows * columns + to,
-                        &self.logits[from * self.classes..(from + width) * self.classes],
-                        &mut part[to * per_voxel..(to + width) * per_voxel],
-                    );
-                }
-            },
-        );
-    }
-}
-
-/// Index of the largest value, of equals the first.
-fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, v) in values.iter().enumerate() {
-        if *v > values[best] {
-            best = i;
-        }
-    }
-    best
-}
-
-/// `exp(v) / sum of exp(v)` in place, by way of the largest, so that logits of
-/// any finite size give finite probabilities.
-fn softmax(values: &mut [f32]) {
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for v in values.iter_mut() {
-        *v = (*v - largest).exp();
-        sum += *v;
-    }
-    values.iter_mut().for_each(|v| *v /= sum);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_equal_logits_the_first_class_wins() {
-        assert_eq!(argmax(&[1.0, 1.0, 1.0]), 0);
-        assert_eq!(argmax(&[0.0, 2.0, 2.0]), 1);
-        assert_eq!(argmax(&[-3.0]), 0);
-    }
-
-    #[test]
-    fn softmax_of_extreme_logits_is_finite_and_sums_to_one() {
-        for logits in [[1e4f32, -1e4, 0.0], [-1e4; 3], [f32::MAX, f32::MIN, 0.0]] {
-            let mut p = logits;
-            softmax(&mut p);
-            // Three additions and divisions, each rounded once.
-            assert!(
-                (p.iter().sum::<f32>() - 1.0).abs() <= 4.0 * f32::EPSILON,
-                "{p:?}"
-            );
-        }
     }
 }

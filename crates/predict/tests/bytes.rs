@@ -1,5 +1,11 @@
 //! Models to bytes and back, and bytes that are no model.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is a failed test"
+)]
+
 mod common;
 
 use std::collections::HashMap;

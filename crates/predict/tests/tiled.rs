@@ -1,5 +1,11 @@
 //! A prediction in tiles is the prediction of the whole, whatever the tile.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is a failed test"
+)]
+
 mod common;
 
 use std::ops::ControlFlow;

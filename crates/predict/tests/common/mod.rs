@@ -6,7 +6,7 @@ use rand::RngExt;
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_predict::{Model, Pipeline};
 use unet3d_unet::config::{Biases, Level};
-use unet3d_unet::{Activation, Network, Normalisation, Padding, UNetConfig};
+use unet3d_unet::{Network, Normalisation, Padding, Preset, UNetConfig};
 use unet3d_volume::normalise::Normalise;
 use unet3d_volume::{Class, Geometry, Image};
 
@@ -33,12 +33,9 @@ pub(crate) fn anisotropic() -> Vec<Level> {
 /// A model with random parameters and running statistics, 2 channels, 3 classes.
 pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<Level>) -> Model {
     let network = Network::new(UNetConfig {
-        in_channels: 2,
-        classes: 3,
         levels,
         padding,
         normalisation,
-        activation: Activation::Relu,
         up_activation: false,
         dropout: 0.0,
         biases: Biases {
@@ -47,6 +44,7 @@ pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<
             up_convolutions: false,
             score: true,
         },
+        ..UNetConfig::preset(Preset::Small, 2, 3)
     })
     .unwrap();
     let mut parameters = network.init(5);
@@ -69,7 +67,7 @@ pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<
         network,
         parameters,
         pipeline: Pipeline {
-            normalise: serde_json::from_str::<Normalise>(NORMALISE).unwrap(),
+            normalise: Normalise::ZScore,
             spacing_mm: Some([2.04, 1.76, 1.76]),
             classes: vec![class(0, "inside"), class(1, "tubule"), class(2, "outside")],
             patch: [20, 20, 20],
@@ -77,9 +75,6 @@ pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<
         },
     }
 }
-
-/// Any way of normalising will do here.
-const NORMALISE: &str = r#""ZScore""#;
 
 /// Noise that changes from voxel to voxel, so that no mistake in a coordinate
 /// goes unseen.
