@@ -62,7 +62,7 @@ impl Tiling {
         let fixed = fixed_bytes(model, shape, options);
         let bytes = |tile: [usize; 3]| -> Result<u64, Error> {
             let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads.count())?;
-            Ok(fixed + input_bytes(model, tile) + plan.peak_bytes())
+            Ok(fixed + plan.peak_bytes())
         };
         let input = match options.tile {
             Some(tile) => {
@@ -141,11 +141,6 @@ fn fixed_bytes(model: &Model, shape: [usize; 3], options: &Options) -> u64 {
     };
     let parameters = model.parameters.values.len() + model.parameters.running.len();
     voxels * (size_of::<Label>() + probabilities) as u64 + (parameters * size_of::<f32>()) as u64
-}
-
-fn input_bytes(model: &Model, tile: [usize; 3]) -> u64 {
-    let samples = tile.iter().product::<usize>() * model.network.config().in_channels;
-    (samples * size_of::<f32>()) as u64
 }
 
 fn spans(rule: &AxisRule, axis: usize, voxels: usize, tile: usize) -> Result<Vec<Span>, Error> {
