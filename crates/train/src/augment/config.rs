@@ -283,8 +283,10 @@ mod tests {
     #[test]
     fn what_a_file_leaves_out_is_the_default() {
         let config: AugmentConfig = toml::from_str("mirror = [true, false, true]").unwrap();
-        let mut expected = AugmentConfig::default();
-        expected.mirror = [true, false, true];
+        let expected = AugmentConfig {
+            mirror: [true, false, true],
+            ..AugmentConfig::default()
+        };
         assert_eq!(config, expected);
         assert!(toml::from_str::<AugmentConfig>("mirrored = true").is_err());
     }

@@ -177,8 +177,10 @@ fn a_single_annotated_voxel_is_always_in_its_patch() {
         false => Label::UNLABELED,
     });
     // Enlarging by two lets a voxel fall between; displacements carry it out.
-    let mut config = AugmentConfig::default();
-    config.scaling = [0.4, 0.5];
+    let config = AugmentConfig {
+        scaling: [0.4, 0.5],
+        ..AugmentConfig::default()
+    };
     for seed in 0..50 {
         let patch = PatchShape::new([14; 3], [2; 3]).unwrap();
         let (_, labels) = make(&case, config.clone(), patch, centre, seed);
