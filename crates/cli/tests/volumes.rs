@@ -11,8 +11,8 @@ fn convert_keeps_samples_and_spacing() {
     let folder = Folder::new();
     let (image, _) = blobs(SHAPE, 1);
     folder.volume("image.nii.gz", &image);
-    run_well(&folder, "convert @image.nii.gz @image.npy");
-    run_well(&folder, "convert @image.npy @again.nii --spacing 3,2,1");
+    run_well(&folder, "convert @image.nii.gz @image.tif");
+    run_well(&folder, "convert @image.tif @again.nii --spacing 3,2,1");
     let read = unet3d_volume::read(&folder.path("again.nii")).expect("read");
     assert_eq!(read.samples, image.samples);
     assert_eq!(read.geometry.spacing_mm, Some([3.0, 2.0, 1.0]));
@@ -71,7 +71,7 @@ fn evaluate_scores_and_leaves_out() {
     let (_, labels) = blobs(SHAPE, 1);
     let (_, other) = blobs(SHAPE, 2);
     folder.volume("truth.nii", &labels);
-    folder.volume("other.npy", &other);
+    folder.volume("other.tif", &other);
     folder.volume("sparse.nii", &sparse(&labels));
 
     let perfect = run_well(&folder, "evaluate @truth.nii @truth.nii --json").json();
@@ -82,7 +82,7 @@ fn evaluate_scores_and_leaves_out() {
     let flags = "--classes 1=inside,2=outside --json";
     let all = run_well(
         &folder,
-        &format!("evaluate @other.npy @truth.nii --dense {flags}"),
+        &format!("evaluate @other.tif @truth.nii --dense {flags}"),
     )
     .json();
     assert!(all["mean_iou"].as_f64() < Some(0.9));
@@ -91,7 +91,7 @@ fn evaluate_scores_and_leaves_out() {
 
     let rest = run_well(
         &folder,
-        &format!("evaluate @other.npy @truth.nii --except @sparse.nii --unlabeled 0 {flags}"),
+        &format!("evaluate @other.tif @truth.nii --except @sparse.nii --unlabeled 0 {flags}"),
     );
     assert_eq!(
         rest.json()["voxels"],
@@ -100,7 +100,7 @@ fn evaluate_scores_and_leaves_out() {
     );
     let same = run_well(
         &folder,
-        "evaluate @other.npy @truth.nii --except @sparse.nii --json",
+        "evaluate @other.tif @truth.nii --except @sparse.nii --json",
     );
     assert_eq!(same.json()["mean_iou"], rest.json()["mean_iou"]);
     assert!(same.stderr.contains("--unlabeled 0"), "{}", same.stderr);

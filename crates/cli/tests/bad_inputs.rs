@@ -1,0 +1,519 @@
+//! Bad inputs: each is refused with a clear error, an exit code that is not 0,
+//! and nothing half-written. docs/correctness.md lists them under the same names.
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+
+use common::{Folder, Ran, blobs, program, run, sparse};
+use unet3d_volume::{Geometry, Samples, Volume};
+
+const SHAPE: [usize; 3] = [16, 20, 24];
+
+/// Runs what must be refused: code 1, one error that holds all of `words`,
+/// nothing on standard output, and the same files as before.
+#[track_caller]
+fn refused(folder: &Folder, arguments: &str, words: &[&str]) -> Ran {
+    let before = folder.files();
+    let ran = run(folder, arguments);
+    assert_eq!(ran.code, Some(1), "{arguments}: {ran:?}");
+    assert!(ran.stderr.contains("error: "), "{ran:?}");
+    assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+    assert_eq!(ran.stdout, "", "{ran:?}");
+    for word in words {
+        assert!(
+            ran.stderr.contains(word),
+            "{word:?} is missing in: {}",
+            ran.stderr
+        );
+    }
+    assert_eq!(folder.files(), before, "{arguments} left something behind");
+    ran
+}
+
+fn image() -> Volume {
+    blobs(SHAPE, 1).0
+}
+
+fn labels() -> Volume {
+    blobs(SHAPE, 1).1
+}
+
+/// The bytes of `volume` in the format of `name`.
+fn bytes_of(name: &str, volume: &Volume) -> Vec<u8> {
+    let folder = Folder::new();
+    std::fs::read(folder.volume(name, volume)).expect("read")
+}
+
+/// A folder with an image and its sparse labels.
+fn pair() -> Folder {
+    let folder = Folder::new();
+    folder.volume("image.nii", &image());
+    folder.volume("labels.nii", &sparse(&labels()));
+    folder
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("written")
+}
+
+// Files.
+
+#[test]
+fn missing_file() {
+    refused(
+        &Folder::new(),
+        "info @nothing.nii",
+        &["nothing.nii", "spelling"],
+    );
+}
+
+#[test]
+fn empty_file() {
+    let folder = Folder::new();
+    folder.bytes("empty.nii", b"");
+    refused(&folder, "info @empty.nii", &["empty.nii"]);
+}
+
+#[test]
+fn unknown_format() {
+    let folder = Folder::new();
+    folder.bytes("notes.txt", b"no volume at all");
+    refused(
+        &folder,
+        "info @notes.txt",
+        &["notes.txt", "format", "NIfTI"],
+    );
+}
+
+#[test]
+fn text_named_as_volume() {
+    for name in [
+        "text.nii",
+        "text.nii.gz",
+        "text.npy",
+        "text.tif",
+        "text.png",
+    ] {
+        let folder = Folder::new();
+        folder.bytes(
+            name,
+            &b"this is no volume, whatever its name says. ".repeat(20),
+        );
+        refused(&folder, &format!("info @{name}"), &[name]);
+    }
+}
+
+#[test]
+fn nifti_truncated() {
+    let bytes = bytes_of("a.nii", &image());
+    for keep in [100, 348, 352, bytes.len() - 1] {
+        let folder = Folder::new();
+        folder.bytes("a.nii", &bytes[..keep]);
+        refused(&folder, "convert @a.nii @b.npy", &["a.nii"]);
+    }
+}
+
+#[test]
+fn nifti_gz_truncated() {
+    let bytes = bytes_of("a.nii.gz", &image());
+    for keep in [10, 40, bytes.len() / 2, bytes.len() - 4] {
+        let folder = Folder::new();
+        folder.bytes("a.nii.gz", &bytes[..keep]);
+        refused(&folder, "convert @a.nii.gz @b.npy", &["a.nii.gz"]);
+    }
+}
+
+#[test]
+fn nifti_gz_corrupt() {
+    let mut bytes = bytes_of("a.nii.gz", &image());
+    let middle = bytes.len() / 2;
+    for byte in &mut bytes[middle..middle + 16] {
+        *byte ^= 0xa5;
+    }
+    let folder = Folder::new();
+    folder.bytes("a.nii.gz", &bytes);
+    refused(&folder, "convert @a.nii.gz @b.npy", &["a.nii.gz"]);
+}
+
+/// A NIfTI header with one field changed.
+fn nifti_with(offset: usize, value: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes_of("a.nii", &image());
+    bytes[offset..offset + value.len()].copy_from_slice(value);
+    bytes
+}
+
+#[test]
+fn nifti_dimension_zero() {
+    let folder = Folder::new();
+    // dim[3] stands at byte 40 + 2 * 3.
+    folder.bytes("a.nii", &nifti_with(46, &0i16.to_le_bytes()));
+    refused(&folder, "info @a.nii", &["a.nii", "dim[3]"]);
+}
+
+#[test]
+fn nifti_dimensions_too_large() {
+    let folder = Folder::new();
+    let dims: Vec<u8> = [3i16, 32767, 32767, 32767]
+        .iter()
+        .flat_map(|d| d.to_le_bytes())
+        .collect();
+    let bytes = nifti_with(40, &dims);
+    folder.bytes("a.nii", &bytes);
+    refused(&folder, "info @a.nii", &["a.nii"]);
+    folder.bytes("b.nii.gz", &gzip(&bytes));
+    refused(&folder, "info @b.nii.gz", &["b.nii.gz"]);
+}
+
+#[test]
+fn nifti_type_unknown() {
+    let folder = Folder::new();
+    // Type 1536 is a 128-bit float, which no code here can hold.
+    folder.bytes("a.nii", &nifti_with(70, &1536i16.to_le_bytes()));
+    refused(&folder, "info @a.nii", &["a.nii", "datatype"]);
+}
+
+#[test]
+fn npy_truncated() {
+    let bytes = bytes_of("a.npy", &image());
+    for keep in [4, 20, 128, bytes.len() - 1] {
+        let folder = Folder::new();
+        folder.bytes("a.npy", &bytes[..keep]);
+        refused(&folder, "convert @a.npy @b.nii", &["a.npy"]);
+    }
+}
+
+#[test]
+fn npy_header_corrupt() {
+    for (from, to) in [("'shape'", "'shade'"), ("|u1", "|O8"), ("(16", "(-6")] {
+        let bytes = bytes_of("a.npy", &image());
+        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("{from} in the header"));
+        let mut bytes = bytes;
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let folder = Folder::new();
+        folder.bytes("a.npy", &bytes);
+        refused(&folder, "info @a.npy", &["a.npy"]);
+    }
+}
+
+#[test]
+fn tiff_truncated() {
+    let bytes = bytes_of("a.tif", &image());
+    for keep in [4, 8, bytes.len() / 3, bytes.len() - 8] {
+        let folder = Folder::new();
+        folder.bytes("a.tif", &bytes[..keep]);
+        refused(&folder, "convert @a.tif @b.nii", &["a.tif"]);
+    }
+}
+
+#[test]
+fn tiff_directory_outside_the_file() {
+    let mut bytes = bytes_of("a.tif", &image());
+    // Bytes 4 to 7 of a classic TIFF say where its first directory is.
+    bytes[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    let folder = Folder::new();
+    folder.bytes("a.tif", &bytes);
+    refused(&folder, "info @a.tif", &["a.tif"]);
+}
+
+/// A folder of three PNG slices, the second replaced by `bytes`.
+fn slices_with(bytes: impl Fn(&[u8]) -> Vec<u8>) -> Folder {
+    let folder = Folder::new();
+    for i in 0..3 {
+        let path = folder.path(&format!("slices/{i}.png"));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        write_png(&path, 12, 10);
+    }
+    let path = folder.path("slices/1.png");
+    let old = std::fs::read(&path).expect("read");
+    std::fs::write(&path, bytes(&old)).expect("written");
+    folder
+}
+
+fn write_png(path: &Path, width: u32, height: u32) {
+    let file = std::fs::File::create(path).expect("created");
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().expect("written");
+    let gray: Vec<u8> = (0..width * height).map(|i| (i * 37 % 251) as u8).collect();
+    writer.write_image_data(&gray).expect("written");
+}
+
+#[test]
+fn png_slice_truncated() {
+    let folder = slices_with(|bytes| bytes[..bytes.len() / 2].to_vec());
+    refused(&folder, "convert @slices @b.nii", &["1.png"]);
+}
+
+#[test]
+fn png_slice_corrupt() {
+    let folder = slices_with(|bytes| {
+        let mut bytes = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        bytes
+    });
+    refused(&folder, "convert @slices @b.nii", &["1.png"]);
+}
+
+#[test]
+fn slices_of_different_sizes() {
+    let folder = slices_with(<[u8]>::to_vec);
+    write_png(&folder.path("slices/1.png"), 12, 11);
+    refused(&folder, "convert @slices @b.nii", &["1.png"]);
+}
+
+#[test]
+fn folder_without_volumes() {
+    let folder = Folder::new();
+    folder.bytes("data/readme.txt", b"no volumes here");
+    refused(&folder, "evaluate @data @data", &["data", "no volume"]);
+}
+
+// Outputs.
+
+#[test]
+fn output_extension_unknown() {
+    let folder = Folder::new();
+    folder.volume("a.nii", &image());
+    refused(&folder, "convert @a.nii @b.docx", &["b.docx", "format"]);
+}
+
+#[test]
+fn output_unwritable() {
+    let folder = Folder::new();
+    folder.volume("a.nii", &image());
+    // A file where a folder would have to be: refused to every user.
+    refused(&folder, "convert @a.nii @a.nii/b.nii", &["a.nii", "folder"]);
+}
+
+#[test]
+fn output_is_input() {
+    let folder = Folder::new();
+    let path = folder.volume("a.nii", &image());
+    let before = std::fs::read(&path).expect("read");
+    refused(&folder, "convert @a.nii @a.nii", &["both input and output"]);
+    assert_eq!(std::fs::read(&path).expect("read"), before);
+}
+
+#[test]
+fn disk_full() {
+    // A disk of 64 KiB, where the system lets a test make one.
+    let folder = Folder::new();
+    let disk = folder.path("disk");
+    std::fs::create_dir(&disk).expect("a folder");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        .arg(&disk)
+        .output()
+        .is_ok_and(|o| o.status.success());
+    if !mounted {
+        eprintln!("skipped: only root may mount a small disk here");
+        return;
+    }
+    let large = blobs([64, 64, 64], 1).0;
+    folder.volume("large.nii", &large);
+    let result = std::panic::catch_unwind(|| {
+        refused(
+            &folder,
+            "convert @large.nii @disk/a.nii",
+            &["a.nii", "disk is full"],
+        );
+        refused(
+            &folder,
+            "convert @large.nii @disk/a.npy",
+            &["a.npy", "disk is full"],
+        );
+    });
+    let unmounted = std::process::Command::new("umount").arg(&disk).status();
+    assert!(unmounted.expect("umount").success());
+    result.unwrap_or_else(|e| std::panic::resume_unwind(e));
+}
+
+#[test]
+fn standard_output_full() {
+    let folder = Folder::new();
+    let path = folder.volume("a.nii", &image());
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        eprintln!("skipped: this system has no /dev/full");
+        return;
+    };
+    let arguments = ["info".as_ref(), path.as_os_str(), "--json".as_ref()];
+    let ran = Ran::of(program(&arguments).stdout(full).output().expect("started"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("standard output"), "{ran:?}");
+}
+
+// Labels.
+
+#[test]
+fn labels_without_a_scheme() {
+    let folder = pair();
+    folder.volume("prediction.nii", &labels());
+    let ran = refused(
+        &folder,
+        "evaluate @prediction.nii @labels.nii",
+        &[
+            "labels.nii",
+            "--unlabeled 0",
+            "--painted-slices",
+            "--annotated MASK",
+            "--dense",
+        ],
+    );
+    assert!(
+        ran.stderr.contains("87.50 %"),
+        "the share of value 0: {}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn label_value_outside_the_classes() {
+    let folder = pair();
+    refused(
+        &folder,
+        "evaluate @labels.nii @labels.nii --dense --classes 0=none,1=inside",
+        &["labels.nii", "value 2", "class"],
+    );
+}
+
+#[test]
+fn labels_with_fractions() {
+    let folder = pair();
+    let mut values = labels().samples.to_f32();
+    values[100] = 1.5;
+    let fractions = Volume {
+        samples: Samples::F32(values),
+        ..labels()
+    };
+    folder.volume("f.nii", &fractions);
+    refused(
+        &folder,
+        "sparsify @f.nii -o @s.nii --slices z=1",
+        &["f.nii", "1.5", "whole"],
+    );
+}
+
+#[test]
+fn labels_of_several_channels() {
+    let folder = Folder::new();
+    let (a, b) = (labels().samples.to_f32(), labels().samples.to_f32());
+    let two = Volume {
+        geometry: Geometry::of_shape(SHAPE),
+        channels: 2,
+        samples: Samples::F32([a, b].concat()),
+    };
+    folder.volume("two.nii", &two);
+    refused(
+        &folder,
+        "sparsify @two.nii -o @s.nii --slices z=1",
+        &["two.nii", "2 channels"],
+    );
+}
+
+#[test]
+fn instance_numbers_instead_of_classes() {
+    let folder = Folder::new();
+    let numbers = (0..SHAPE.iter().product::<usize>())
+        .map(|i| (i / 8) as u16)
+        .collect();
+    let instances = Volume {
+        samples: Samples::U16(numbers),
+        ..labels()
+    };
+    folder.volume("instances.nii", &instances);
+    refused(
+        &folder,
+        "sparsify @instances.nii -o @s.nii --slices z=1",
+        &["instances.nii", "at most 255"],
+    );
+}
+
+#[test]
+fn mask_of_another_shape() {
+    let folder = pair();
+    folder.volume("mask.nii", &blobs([4, 5, 6], 1).1);
+    refused(
+        &folder,
+        &format!(
+            "evaluate @labels.nii @labels.nii --annotated {}",
+            folder.path("mask.nii").display()
+        ),
+        &["mask.nii", "shape", "[4, 5, 6]"],
+    );
+}
+
+#[test]
+fn unlabeled_value_is_a_class() {
+    let folder = Folder::new();
+    folder.volume("dense.nii", &labels());
+    refused(
+        &folder,
+        "sparsify @dense.nii -o @s.nii --slices z=1 --unlabeled 2",
+        &["--unlabeled", "class 2", "--partial"],
+    );
+}
+
+#[test]
+fn prediction_and_truth_differ_in_shape() {
+    let folder = Folder::new();
+    folder.volume("a.nii", &labels());
+    folder.volume("b.nii", &blobs([16, 20, 25], 1).1);
+    refused(
+        &folder,
+        "evaluate @a.nii @b.nii --dense",
+        &["a.nii", "b.nii", "shape", "[16, 20, 25]"],
+    );
+}
+
+#[test]
+fn nothing_left_to_score() {
+    let folder = Folder::new();
+    folder.volume("a.nii", &labels());
+    refused(
+        &folder,
+        "evaluate @a.nii @a.nii --except @a.nii --unlabeled 0",
+        &["a.nii", "no voxel", "--except"],
+    );
+}
+
+#[test]
+fn prediction_without_truth() {
+    let folder = Folder::new();
+    folder.volume("predicted/a.nii", &labels());
+    folder.volume("predicted/b.nii", &labels());
+    folder.volume("truth/a.nii", &labels());
+    refused(
+        &folder,
+        "evaluate @predicted @truth --dense",
+        &["b.nii", "truth"],
+    );
+}
+
+// The table.
+
+#[test]
+fn the_table_lists_every_test() {
+    let source = include_str!("bad_inputs.rs");
+    let table = include_str!("../../../docs/correctness.md");
+    let tests: Vec<&str> = source
+        .split("#[test]\nfn ")
+        .skip(1)
+        .filter_map(|rest| rest.split('(').next())
+        .filter(|name| *name != "the_table_lists_every_test")
+        .collect();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    assert_eq!(
+        rows, tests,
+        "docs/correctness.md lists the tests of bad_inputs.rs in their order"
+    );
+    assert!(tests.len() >= 25);
+}
