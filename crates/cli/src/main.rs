@@ -10,11 +10,15 @@ mod output;
 
 mod listing;
 
+mod model_file;
+
 mod command;
 
 mod console;
 
 mod interrupt;
+
+mod progress;
 
 use std::process::ExitCode;
 

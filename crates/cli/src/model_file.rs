@@ -24,7 +24,10 @@ pub(crate) fn find(path: &Path) -> anyhow::Result<PathBuf> {
     if !metadata.is_dir() {
         return Ok(path.to_owned());
     }
-    let found = IN_RUN.iter().map(|name| path.join(name)).find(|file| file.is_file());
+    let found = IN_RUN
+        .iter()
+        .map(|name| path.join(name))
+        .find(|file| file.is_file());
     found.with_context(|| {
         format!(
             "{}: the folder holds no model ({}). Give a model file or the folder of a training run; \
@@ -43,7 +46,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<(Model, PathBuf)> {
     let file = find(path)?;
     let bytes = fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
     if bytes.is_empty() {
-        bail!("{}: the file is empty, a model was expected.", file.display());
+        bail!(
+            "{}: the file is empty, a model was expected.",
+            file.display()
+        );
     }
     let model = Model::from_bytes(&bytes).with_context(|| file.display().to_string())?;
     Ok((model, file))
@@ -54,6 +60,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<(Model, PathBuf)> {
 /// # Errors
 /// Where the disk refuses.
 pub(crate) fn write(path: &Path, model: &Model) -> anyhow::Result<()> {
-    let bytes = model.to_bytes().with_context(|| path.display().to_string())?;
+    let bytes = model
+        .to_bytes()
+        .with_context(|| path.display().to_string())?;
     output::write_file(path, &bytes)
 }

@@ -23,7 +23,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Begins `name` with `total` of `unit` to do; 0 where the total is not known.
-    pub(crate) fn new(console: Console, name: &'static str, unit: &'static str, total: u64) -> Self {
+    pub(crate) fn new(
+        console: Console,
+        name: &'static str,
+        unit: &'static str,
+        total: u64,
+    ) -> Self {
         let bar = ProgressBar::with_draw_target(
             Some(total),
             if console.has_bar() {
@@ -71,7 +76,8 @@ impl Progress {
             if self.last_line.elapsed() >= PLAIN_EVERY {
                 self.last_line = Instant::now();
                 let percent = (share * 100.0) as u32;
-                self.console.note(format_args!("{}: {percent} %, {message}", self.name));
+                self.console
+                    .note(format_args!("{}: {percent} %, {message}", self.name));
             }
         } else {
             self.bar.set_message(message);

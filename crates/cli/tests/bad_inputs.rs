@@ -6,7 +6,7 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 
-use common::{Folder, Ran, blobs, program, run, sparse};
+use common::{Folder, Ran, blobs, model, program, run, sparse};
 use unet3d_volume::{Geometry, Samples, Volume};
 
 const SHAPE: [usize; 3] = [16, 20, 24];
@@ -492,6 +492,181 @@ fn prediction_without_truth() {
         &folder,
         "evaluate @predicted @truth --dense",
         &["b.nii", "truth"],
+    );
+}
+
+// Models and prediction.
+
+/// A folder with an image and a model for `channels`.
+fn with_model(channels: usize) -> Folder {
+    let folder = Folder::new();
+    folder.volume("image.nii", &image());
+    folder.bytes("m.safetensors", &model(channels).to_bytes().expect("bytes"));
+    folder
+}
+
+#[test]
+fn model_truncated() {
+    let bytes = model(1).to_bytes().expect("bytes");
+    for keep in [0, 4, 200, bytes.len() - 4] {
+        let folder = with_model(1);
+        folder.bytes("m.safetensors", &bytes[..keep]);
+        refused(
+            &folder,
+            "predict @m.safetensors @image.nii -o @out.nii",
+            &["m.safetensors"],
+        );
+    }
+}
+
+/// The model's bytes with one text replaced by another of the same length.
+fn edited_model(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = model(1).to_bytes().expect("bytes");
+    let at = bytes.windows(from.len()).position(|w| w == from.as_bytes());
+    let at = at.unwrap_or_else(|| panic!("{from} in {}", String::from_utf8_lossy(&bytes[..900])));
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+#[test]
+fn model_of_a_newer_version() {
+    let folder = with_model(1);
+    folder.bytes(
+        "m.safetensors",
+        &edited_model("format_version\\\":1", "format_version\\\":9"),
+    );
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii",
+        &["m.safetensors", "9", "newer"],
+    );
+}
+
+#[test]
+fn model_of_another_program() {
+    let folder = with_model(1);
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(1f32.to_le_bytes());
+    folder.bytes("m.safetensors", &bytes);
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii",
+        &["m.safetensors", "unet3d"],
+    );
+}
+
+#[test]
+fn model_with_nan() {
+    let folder = with_model(1);
+    let mut model = model(1);
+    model.parameters.values[3] = f32::NAN;
+    // A model that is not finite cannot be written, so the bytes are changed.
+    match model.to_bytes() {
+        Err(error) => assert!(error.to_string().contains("finite"), "{error}"),
+        Ok(bytes) => {
+            folder.bytes("m.safetensors", &bytes);
+            refused(
+                &folder,
+                "predict @m.safetensors @image.nii -o @out.nii",
+                &["finite"],
+            );
+        }
+    }
+    let mut bytes = common::model(1).to_bytes().expect("bytes");
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.bytes("m.safetensors", &bytes);
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii",
+        &["m.safetensors", "finite"],
+    );
+}
+
+#[test]
+fn run_folder_without_a_model() {
+    let folder = with_model(1);
+    folder.bytes("run/log.jsonl", b"");
+    refused(
+        &folder,
+        "predict @run @image.nii -o @out.nii",
+        &["run", "no model"],
+    );
+}
+
+#[test]
+fn wrong_number_of_channels() {
+    let folder = with_model(3);
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii",
+        &["image.nii", "1 channel", "3"],
+    );
+}
+
+#[test]
+fn tile_that_the_network_cannot_take() {
+    let folder = with_model(1);
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii --tile 16,17,16",
+        &["tile", "17", "16", "y"],
+    );
+}
+
+#[test]
+fn memory_too_small() {
+    let folder = with_model(1);
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii -o @out.nii --memory 100kB",
+        &["image.nii", "memory"],
+    );
+}
+
+#[test]
+fn nan_in_an_image_to_predict() {
+    let folder = with_model(1);
+    let mut values = image().samples.to_f32();
+    values[2 * 480 + 3 * 24 + 4] = f32::NAN;
+    folder.volume(
+        "nan.nii",
+        &Volume {
+            samples: Samples::F32(values),
+            ..image()
+        },
+    );
+    refused(
+        &folder,
+        "predict @m.safetensors @nan.nii -o @out.nii",
+        &["nan.nii", "NaN", "2, 3, 4"],
+    );
+}
+
+#[test]
+fn several_images_into_a_file() {
+    let folder = with_model(1);
+    folder.volume("b.nii", &image());
+    folder.volume("out.nii", &image());
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii @b.nii -o @out.nii",
+        &["out.nii", "folder"],
+    );
+}
+
+#[test]
+fn several_images_of_one_name() {
+    let folder = with_model(1);
+    folder.volume("x/image.nii", &image());
+    std::fs::create_dir(folder.path("out")).expect("made");
+    refused(
+        &folder,
+        "predict @m.safetensors @image.nii @x/image.nii -o @out",
+        &["image.nii", "two images"],
     );
 }
 

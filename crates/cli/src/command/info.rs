@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
+use unet3d_kernels::Isa;
 use unet3d_volume::labels::describe_values;
 use unet3d_volume::{Geometry, Volume};
 
 use super::End;
 use crate::arguments::Json;
 use crate::console::{self, Console};
+use crate::model_file;
 
 /// Values up to which a volume of whole numbers is shown as labels: no
 /// convention in use has more classes, every image has more gray values.
@@ -36,6 +38,7 @@ impl Info {
         let console = Console::new(self.json.json);
         let (object, lines) = match &self.path {
             None => program()?,
+            Some(path) if is_model(path) => model(path)?,
             Some(path) => volume(path)?,
         };
         for (name, value) in &lines {
@@ -52,16 +55,103 @@ impl Info {
 
 type Facts = (Value, Vec<(&'static str, String)>);
 
+fn is_model(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".safetensors")
+        || path.is_dir() && model_file::find(path).is_ok()
+}
+
 fn program() -> anyhow::Result<Facts> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let version = env!("CARGO_PKG_VERSION");
+    let isas: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
     Ok((
-        json!({ "kind": "program", "version": version, "threads": threads }),
+        json!({
+            "kind": "program",
+            "version": version,
+            "threads": threads,
+            "isa": Isa::best().name(),
+            "isas": isas,
+        }),
         vec![
             ("program", format!("unet3d {version}")),
             ("cores", threads.to_string()),
+            (
+                "instructions",
+                format!("{} (available: {})", Isa::best().name(), isas.join(", ")),
+            ),
         ],
     ))
+}
+
+fn model(path: &Path) -> anyhow::Result<Facts> {
+    let (model, file) = model_file::read(path)?;
+    let config = model.network.config();
+    let pipeline = &model.pipeline;
+    let classes: Vec<String> = pipeline
+        .classes
+        .iter()
+        .map(|c| format!("{}={}", c.value, c.name))
+        .collect();
+    let channels: Vec<String> = config
+        .levels
+        .iter()
+        .map(|l| format!("{}, {}", l.down[0], l.down[1]))
+        .collect();
+    let lines = vec![
+        ("model", file.display().to_string()),
+        ("parameters", model.network.parameter_count().to_string()),
+        ("input", format!("{} channel(s)", config.in_channels)),
+        ("classes", classes.join(", ")),
+        (
+            "levels",
+            format!(
+                "{} (channels {})",
+                config.levels.len(),
+                channels.join(" | ")
+            ),
+        ),
+        (
+            "patch",
+            format!("{} voxels", console::shape(pipeline.patch)),
+        ),
+        ("spacing", spacing(pipeline.spacing_mm)),
+        (
+            "normalisation",
+            serde_json::to_string(&pipeline.normalise)?.replace('"', ""),
+        ),
+        ("trained", trained(&pipeline.record)),
+    ];
+    let object = json!({
+        "kind": if path.is_dir() { "run" } else { "model" },
+        "model": file,
+        "parameters": model.network.parameter_count(),
+        "network": config,
+        "pipeline": pipeline,
+    });
+    Ok((object, lines))
+}
+
+/// The record's plain entries, as `iterations 500, seed 0`.
+fn trained(record: &Value) -> String {
+    let Value::Object(entries) = record else {
+        return "not recorded".into();
+    };
+    let plain = entries
+        .iter()
+        .filter(|(_, v)| v.is_number() || v.is_string() || v.is_boolean());
+    let text: Vec<_> = plain
+        .map(|(k, v)| {
+            format!(
+                "{k} {}",
+                v.as_str().map_or_else(|| v.to_string(), str::to_owned)
+            )
+        })
+        .collect();
+    if text.is_empty() {
+        "not recorded".into()
+    } else {
+        text.join(", ")
+    }
 }
 
 fn volume(path: &Path) -> anyhow::Result<Facts> {

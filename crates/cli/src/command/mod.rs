@@ -1,6 +1,8 @@
 //! One file a command. Each turns its raw arguments into a checked plan, in
 //! which everything that can be refused has been, and then runs the plan.
 
+mod predict;
+
 mod evaluate;
 mod sparsify;
 
@@ -23,6 +25,7 @@ pub(crate) enum End {
 /// The commands, in the order of daily use.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Predict(predict::Predict),
     Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
     Info(info::Info),
@@ -36,6 +39,7 @@ impl Command {
     /// Whatever a file or flag can cause, told for the person.
     pub(crate) fn run(self) -> anyhow::Result<End> {
         match self {
+            Self::Predict(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
             Self::Info(command) => command.run(),

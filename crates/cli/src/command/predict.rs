@@ -86,8 +86,9 @@ impl Predict {
         for job in &jobs {
             let source = job.item.source();
             let volume = job.item.read()?;
-            let predicted = predict_volume(&model, &volume, &options, &threads, &interrupt, console)
-                .with_context(|| source.clone())?;
+            let predicted =
+                predict_volume(&model, &volume, &options, &threads, &interrupt, console)
+                    .with_context(|| source.clone())?;
             let Some(prediction) = predicted else {
                 console.note(format_args!(
                     "Interrupted: {} of {} images are written, {source} is not.",
@@ -133,13 +134,15 @@ impl Predict {
         for image in &self.images {
             items.extend(listing::volumes(image)?);
         }
-        let is_single = matches!(&self.images[..], [one] if items.len() == 1 && items[0].paths[0] == *one);
+        let is_single =
+            matches!(&self.images[..], [one] if items.len() == 1 && items[0].paths[0] == *one);
         let inputs: Vec<&Path> = items
             .iter()
             .flat_map(|i| i.paths.iter().map(PathBuf::as_path))
             .chain([model])
             .collect();
-        let into_folder = !is_single || self.out.is_dir() || unet3d_volume::check_name(&self.out).is_err();
+        let into_folder =
+            !is_single || self.out.is_dir() || unet3d_volume::check_name(&self.out).is_err();
         if is_single && into_folder && !self.out.is_dir() {
             // One image and a name without a known ending: more likely a
             // forgotten ending than a folder.
@@ -173,7 +176,10 @@ impl Predict {
                 output::check_volume(path, &inputs)?;
             }
             if probabilities.as_ref() == Some(&out) {
-                bail!("{}: is both -o and --probabilities. Give two names.", out.display());
+                bail!(
+                    "{}: is both -o and --probabilities. Give two names.",
+                    out.display()
+                );
             }
             jobs.push(Job {
                 item: item.clone(),
@@ -227,7 +233,12 @@ pub(crate) fn predict_volume(
     }
 }
 
-fn write_prediction(model: &Model, volume: &Volume, prediction: &Prediction, job: &Job) -> anyhow::Result<()> {
+fn write_prediction(
+    model: &Model,
+    volume: &Volume,
+    prediction: &Prediction,
+    job: &Job,
+) -> anyhow::Result<()> {
     let labels = Labels {
         geometry: volume.geometry.clone(),
         classes: model.pipeline.classes.clone(),

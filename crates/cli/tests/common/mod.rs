@@ -153,3 +153,25 @@ pub fn sparse(labels: &Volume) -> Volume {
         ..labels.clone()
     }
 }
+
+/// A model that was never trained, for images of `channels`.
+pub fn model(channels: usize) -> unet3d_predict::Model {
+    use unet3d_unet::{Network, Preset, UNetConfig};
+    let network = Network::new(UNetConfig::preset(Preset::Small, channels, 2)).expect("a network");
+    unet3d_predict::Model {
+        parameters: network.init(0),
+        network,
+        pipeline: unet3d_predict::Pipeline {
+            normalise: unet3d_volume::Normalise::ZScore,
+            spacing_mm: Some([2.0, 1.0, 1.0]),
+            classes: [(1, "inside"), (2, "outside")]
+                .map(|(value, name)| unet3d_volume::Class {
+                    value,
+                    name: name.into(),
+                })
+                .to_vec(),
+            patch: [16, 16, 16],
+            record: serde_json::json!({ "iterations": 0 }),
+        },
+    }
+}

@@ -1,0 +1,89 @@
+//! `predict` and `info` with a model that was never trained: what matters here
+//! is which files appear where.
+
+mod common;
+
+use common::{Folder, blobs, model, run_well};
+
+const SHAPE: [usize; 3] = [16, 20, 24];
+
+fn folder_with_model() -> Folder {
+    let folder = Folder::new();
+    folder.bytes(
+        "run/best.unet3d.safetensors",
+        &model(1).to_bytes().expect("bytes"),
+    );
+    folder.volume("image.nii.gz", &blobs(SHAPE, 1).0);
+    folder
+}
+
+#[test]
+fn predict_writes_labels_and_probabilities_with_the_geometry_of_the_image() {
+    let folder = folder_with_model();
+    let json = run_well(
+        &folder,
+        "predict @run @image.nii.gz -o @out/labels.nii.gz --probabilities @out/p.nii --memory 500MB --json",
+    )
+    .json();
+    assert_eq!(json["files"].as_array().map(Vec::len), Some(1));
+    let image = unet3d_volume::read(&folder.path("image.nii.gz")).expect("read");
+    let labels = unet3d_volume::read(&folder.path("out/labels.nii.gz")).expect("read");
+    assert_eq!(labels.geometry, image.geometry);
+    let probabilities = unet3d_volume::read(&folder.path("out/p.nii")).expect("read");
+    assert_eq!(probabilities.channels, 2);
+    let voxels = labels.geometry.voxels();
+    for i in (0..voxels).step_by(97) {
+        let p = [0, 1].map(|c| probabilities.samples.f32_at(c * voxels + i));
+        assert!((p[0] + p[1] - 1.0).abs() < 1e-5, "{p:?}");
+        let expected = if p[1] > p[0] { 2.0 } else { 1.0 };
+        assert_eq!(labels.samples.f64_at(i), expected);
+    }
+}
+
+#[test]
+fn predict_keeps_the_names_of_a_folder() {
+    let folder = folder_with_model();
+    for name in ["images/a.nii", "images/b.npy"] {
+        folder.volume(name, &blobs(SHAPE, 2).0);
+    }
+    run_well(
+        &folder,
+        "predict @run/best.unet3d.safetensors @images -o @labels --probabilities @p",
+    );
+    let files = folder.files();
+    for name in ["labels/a.nii", "labels/b.npy", "p/a.nii", "p/b.npy"] {
+        assert!(files.iter().any(|f| f == name), "{name} in {files:?}");
+    }
+    let several = run_well(&folder, "predict @run @images/a.nii @image.nii.gz -o @more");
+    assert!(
+        several.stdout.contains("more/image.nii.gz") || several.stdout.contains("image.nii.gz")
+    );
+    assert!(folder.path("more/a.nii").is_file() && folder.path("more/image.nii.gz").is_file());
+}
+
+#[test]
+fn predictions_do_not_depend_on_threads() {
+    let folder = folder_with_model();
+    for threads in [1, 2, 3] {
+        run_well(
+            &folder,
+            &format!(
+                "predict @run @image.nii.gz -o @{threads}.npy --threads {threads} --tile 16,16,16"
+            ),
+        );
+    }
+    let read = |n: usize| std::fs::read(folder.path(&format!("{n}.npy"))).expect("read");
+    assert!(read(1) == read(2) && read(2) == read(3));
+}
+
+#[test]
+fn info_tells_of_models_and_runs() {
+    let folder = folder_with_model();
+    let text = run_well(&folder, "info @run").stdout;
+    for word in ["best.unet3d.safetensors", "inside", "16 x 16 x 16"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let json = run_well(&folder, "info @run/best.unet3d.safetensors --json").json();
+    assert_eq!(json["kind"], "model");
+    assert!(json["parameters"].as_u64() > Some(1000));
+}
