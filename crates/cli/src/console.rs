@@ -106,6 +106,19 @@ pub(crate) fn shape(shape: [usize; 3]) -> String {
     format!("{z} x {y} x {x}")
 }
 
+/// A count in groups of three digits: `19,069,955`.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// Columns with the given alignment, two spaces apart; the first row is the
 /// heading. Numbers are wanted right (`'>'`), words left (`'<'`).
 pub(crate) fn table(rows: &[Vec<String>], align: &str) -> String {
@@ -142,6 +155,10 @@ mod tests {
         assert_eq!(duration(185.0), "3 min 05 s");
         assert_eq!(duration(7800.0), "2 h 10 min");
         assert_eq!(percent(0.125), "12.5 %");
+        assert_eq!(
+            (count(7), count(19_069_955)),
+            ("7".into(), "19,069,955".into())
+        );
         assert_eq!(percent(0.0012), "0.12 %");
     }
 

@@ -11,6 +11,9 @@ use crate::console::{Console, duration};
 /// to keep logs short, often enough to see that the program lives.
 const PLAIN_EVERY: Duration = Duration::from_secs(15);
 
+/// Steps of the bar: finer than its width on any screen.
+const FINE: u64 = 10_000;
+
 /// Progress of one piece of work.
 pub(crate) struct Progress {
     console: Console,
@@ -18,19 +21,16 @@ pub(crate) struct Progress {
     name: &'static str,
     unit: &'static str,
     started: Instant,
+    /// Share and count at the first update: a resumed run begins in the middle.
+    first: Option<(f64, u64)>,
     last_line: Instant,
 }
 
 impl Progress {
-    /// Begins `name` with `total` of `unit` to do; 0 where the total is not known.
-    pub(crate) fn new(
-        console: Console,
-        name: &'static str,
-        unit: &'static str,
-        total: u64,
-    ) -> Self {
+    /// Begins `name`, counted in `unit`.
+    pub(crate) fn new(console: Console, name: &'static str, unit: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(
-            Some(total),
+            Some(FINE),
             if console.has_bar() {
                 ProgressDrawTarget::stderr_with_hz(8)
             } else {
@@ -46,6 +46,7 @@ impl Progress {
             name,
             unit,
             started: Instant::now(),
+            first: None,
             last_line: Instant::now(),
         }
     }
@@ -53,24 +54,23 @@ impl Progress {
     /// `share` of the work is done, `done` units in all; `detail` is what else
     /// is worth seeing, as in `loss 0.231`.
     pub(crate) fn update(&mut self, share: f64, done: u64, detail: &str) {
-        /// Steps of the bar: finer than its width on any screen.
-        const FINE: u64 = 10_000;
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let share = share.clamp(0.0, 1.0);
-        let left = if share > 0.0 {
-            format!("{} left", duration(elapsed_s * (1.0 - share) / share))
+        let (first_share, first_done) = *self.first.get_or_insert((share, done));
+        let gained = share - first_share;
+        let left = if gained > 0.0 {
+            format!("{} left", duration(elapsed_s * (1.0 - share) / gained))
         } else {
             "time left not known yet".into()
         };
-        let rate = done as f64 / elapsed_s.max(1e-3);
-        let rate = if rate >= 1.0 || done == 0 {
+        let rate = (done - first_done.min(done)) as f64 / elapsed_s.max(1e-3);
+        let rate = if rate >= 1.0 || rate == 0.0 {
             format!("{rate:.1} {}s/s", self.unit)
         } else {
             format!("{:.1} s/{}", 1.0 / rate, self.unit)
         };
         let separator = if detail.is_empty() { "" } else { ", " };
         let message = format!("{} {done}{separator}{detail}, {rate}, {left}", self.unit);
-        self.bar.set_length(FINE);
         self.bar.set_position((share * FINE as f64) as u64);
         if self.bar.is_hidden() {
             if self.last_line.elapsed() >= PLAIN_EVERY {
@@ -82,11 +82,6 @@ impl Progress {
         } else {
             self.bar.set_message(message);
         }
-    }
-
-    /// Writes a line above the bar.
-    pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| self.console.note(line));
     }
 
     /// Takes the bar away.

@@ -68,7 +68,7 @@ fn predictions_do_not_depend_on_threads() {
         run_well(
             &folder,
             &format!(
-                "predict @run @image.nii.gz -o @{threads}.npy --threads {threads} --tile 16,16,16"
+                "predict @run @image.nii.gz -o @{threads}.npy --threads {threads} --tile 24,24,24"
             ),
         );
     }

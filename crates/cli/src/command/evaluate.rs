@@ -340,7 +340,7 @@ pub(crate) fn class_table(scores: &Scores) -> String {
             c.value.to_string(),
             score(c.iou),
             score(c.dice),
-            c.voxels.to_string(),
+            console::count(c.voxels),
         ]);
     }
     rows.push(vec![
@@ -348,7 +348,7 @@ pub(crate) fn class_table(scores: &Scores) -> String {
         String::new(),
         score(scores.mean_iou),
         score(scores.mean_dice),
-        scores.voxels.to_string(),
+        console::count(scores.voxels),
     ]);
     console::table(&rows, "<>>>>")
 }

@@ -99,7 +99,10 @@ fn model(path: &Path) -> anyhow::Result<Facts> {
         .collect();
     let lines = vec![
         ("model", file.display().to_string()),
-        ("parameters", model.network.parameter_count().to_string()),
+        (
+            "parameters",
+            console::count(model.network.parameter_count() as u64),
+        ),
         ("input", format!("{} channel(s)", config.in_channels)),
         ("classes", classes.join(", ")),
         (
@@ -208,7 +211,7 @@ fn volume(path: &Path) -> anyhow::Result<Facts> {
         for v in &found.values {
             let mut row = vec![
                 v.value.to_string(),
-                v.voxels.to_string(),
+                console::count(v.voxels as u64),
                 console::percent(v.share),
             ];
             row.extend((0..3).map(|a| format!("{} of {}", v.slices[a], shape[a])));

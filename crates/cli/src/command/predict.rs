@@ -214,9 +214,9 @@ pub(crate) fn predict_volume(
 ) -> anyhow::Result<Option<Prediction>> {
     // Cheap refusals before the image is normalised.
     check_fit(model, volume.channels, &volume.geometry)?;
-    let tiling = Tiling::new(model, volume.geometry.shape, options, threads)?;
+    Tiling::new(model, volume.geometry.shape, options, threads)?;
     let image = Image::from_volume(volume, &model.pipeline.normalise)?;
-    let mut bar = Progress::new(console, "predict", "tile", tiling.count() as u64);
+    let mut bar = Progress::new(console, "predict", "tile");
     let predicted = unet3d_predict::predict(model, &image, options, threads, &mut |p| {
         bar.update(p.done as f64 / p.total.max(1) as f64, p.done as u64, "");
         match interrupt.flow() {

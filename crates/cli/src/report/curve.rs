@@ -53,9 +53,10 @@ pub(super) fn svg(losses: &[(u64, f32)], scores: &[(u64, f64)]) -> String {
     while step <= steps.1 {
         let _ = write!(
             out,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{step}</text>",
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}{step}</text>",
             x(step),
-            HEIGHT - BOTTOM + 18.0
+            HEIGHT - BOTTOM + 18.0,
+            if step + step_tick > steps.1 { "step " } else { "" }
         );
         step += step_tick;
     }

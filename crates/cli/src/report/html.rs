@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::picture::Painter;
+use crate::console::count;
 use super::{Quality, Report, Slices, curve, palette};
 
 const STYLE: &str = include_str!("style.css");
@@ -38,7 +39,7 @@ pub(crate) fn to_html(report: &Report<'_>) -> String {
         }
     );
     facts(&mut out, report);
-    out.push_str("<h2>Files written</h2>\n<div class=\"card\"><table>");
+    out.push_str("<h2>Files written</h2>\n<div class=\"card files\"><table>");
     for (path, what) in &report.written {
         let _ = write!(
             out,
@@ -96,12 +97,13 @@ fn quality(out: &mut String, report: &Report<'_>) {
         let colour = palette::css(palette::of_class(i));
         let _ = write!(
             out,
-            "<tr><td>{}{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{voxels}</td>\
+            "<tr><td>{}{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"bar\"><span><i style=\"width:{:.1}%;background:{colour}\"></i></span></td></tr>",
             swatch(i),
             escape(&class.name),
             show(iou),
             show(dice),
+            count(voxels),
             100.0 * iou.unwrap_or(0.0)
         );
     }

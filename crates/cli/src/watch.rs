@@ -1,0 +1,116 @@
+//! Watches a training run: draws its progress, keeps its curve, and tells it
+//! to stop when the person asks.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use unet3d_train::{Needs, Observer, Progress as Share, StepRecord, Validation};
+
+use crate::console::{self, Console};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+
+/// Weight of the newest loss in the running mean that is shown: single steps
+/// jump too much to be read.
+const NEWEST: f64 = 0.05;
+
+/// An observer for the terminal.
+pub(crate) struct Watch {
+    console: Console,
+    interrupt: Interrupt,
+    bar: Option<Progress>,
+    phase: &'static str,
+    mean_loss: f64,
+    /// Best score so far, for the bar.
+    best: Option<f64>,
+    /// Loss of every step.
+    pub(crate) losses: Vec<(u64, f32)>,
+    /// Mean IoU of every validation.
+    pub(crate) scores: Vec<(u64, f64)>,
+    /// Memory that the run planned.
+    pub(crate) needs: Option<Needs>,
+}
+
+impl Watch {
+    /// A watch that has seen nothing yet.
+    pub(crate) fn new(console: Console, interrupt: Interrupt) -> Self {
+        Self {
+            console,
+            interrupt,
+            bar: None,
+            phase: "",
+            mean_loss: f64::NAN,
+            best: None,
+            losses: Vec::new(),
+            scores: Vec::new(),
+            needs: None,
+        }
+    }
+
+    /// The bar of a phase, begun when the phase changes.
+    fn bar(&mut self, phase: &'static str, unit: &'static str) -> &mut Progress {
+        if self.phase != phase {
+            self.close();
+            self.phase = phase;
+        }
+        let console = self.console;
+        self.bar.get_or_insert_with(|| Progress::new(console, phase, unit))
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn close(&mut self) {
+        self.phase = "";
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn planned(&mut self, needs: &Needs) {
+        self.needs = Some(*needs);
+        self.console.note(format_args!(
+            "Memory at most {}: {} activations, {} parameters, {} data, {} batches.",
+            console::bytes(needs.peak_bytes()),
+            console::bytes(needs.plan_bytes),
+            console::bytes(needs.parameter_bytes),
+            console::bytes(needs.data_bytes),
+            console::bytes(needs.batch_bytes),
+        ));
+    }
+
+    fn step(&mut self, step: &StepRecord, progress: &Share) -> ControlFlow<()> {
+        let loss = step.loss.total;
+        self.mean_loss = if self.mean_loss.is_finite() {
+            (1.0 - NEWEST) * self.mean_loss + NEWEST * loss
+        } else {
+            loss
+        };
+        self.losses.push((step.step, loss as f32));
+        let mut detail = format!("loss {:.4}", self.mean_loss);
+        if let Some(best) = self.best {
+            detail.push_str(&format!(", IoU {best:.3}"));
+        }
+        self.bar("train", "step").update(progress.share, step.step, &detail);
+        self.interrupt.flow()
+    }
+
+    fn validated(&mut self, validation: &Validation) -> ControlFlow<()> {
+        if let Some(iou) = validation.mean_iou {
+            self.scores.push((validation.step, iou));
+            self.best = Some(self.best.map_or(iou, |b| b.max(iou)));
+        }
+        // Validation draws its own bar; training goes on with its own.
+        self.interrupt.flow()
+    }
+
+    fn saved(&mut self, _path: &Path) {}
+
+    fn predicting(&mut self, done: usize, all: usize) -> ControlFlow<()> {
+        if self.phase != "train" {
+            let share = done as f64 / all.max(1) as f64;
+            self.bar("predict", "tile").update(share, done as u64, "");
+        }
+        ControlFlow::Continue(())
+    }
+}
