@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(labels.annotated_slices().map(|s| s.len()), [3, 4, 5]);
         let mut strokes = dense([10, 10, 10]);
         strokes.voxels[20..].fill(Label::UNLABELED);
-        assert_eq!(strokes.annotated_slices(), [const { Vec::new() }; 3]);
+        assert!(strokes.annotated_slices().iter().all(Vec::is_empty));
     }
 
     #[test]
