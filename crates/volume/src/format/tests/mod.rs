@@ -1,6 +1,8 @@
 //! What every format must do: give back what it was given, and answer bad
 //! files with an error instead of a panic.
 
+mod hostile;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,8 +45,11 @@ fn there_and_back(name: &str, volume: &Volume) -> Result<Volume, Error> {
 
 fn close(a: Option<[f64; 3]>, b: Option<[f64; 3]>) -> bool {
     match (a, b) {
-        // f32 in NIfTI: half an epsilon of 1.2e-7.
-        (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-7 * b),
+        // NIfTI: half an epsilon of f32 to store, half for the shortest decimal.
+        (Some(a), Some(b)) => a
+            .iter()
+            .zip(b)
+            .all(|(a, b)| (a - b).abs() <= f64::from(f32::EPSILON) * b),
         (a, b) => a == b,
     }
 }
