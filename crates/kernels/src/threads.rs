@@ -58,6 +58,23 @@ impl Threads {
         });
     }
 
+    /// Calls `f(task, scratch)` for every task, with this worker's own share of
+    /// `scratch`, of which each of the workers gets an equal one.
+    pub fn for_each_with(
+        &self,
+        scratch: &mut [f32],
+        tasks: usize,
+        f: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        self.for_each_part::<u8>(
+            &mut [],
+            scratch,
+            tasks,
+            |_| 0..0,
+            |task, _, mine| f(task, mine),
+        );
+    }
+
     /// Calls `f(task, part, scratch)` for every task, where `part` is
     /// `out[range(task)]` and `scratch` is this worker's own share of `scratch`,
     /// of which each of the [`count`](Self::count) workers gets an equal one.
@@ -111,7 +128,33 @@ impl Threads {
     }
 }
 
-/// A slice that several threads write to, each its own part.
+/// A slice that several threads write to, each its own parts.
+pub(crate) struct Shared<'a, T> {
+    data: SharedMut<T>,
+    len: usize,
+    life: std::marker::PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T: Send> Shared<'a, T> {
+    pub(crate) fn new(data: &'a mut [T]) -> Self {
+        Self {
+            data: SharedMut(data.as_mut_ptr()),
+            len: data.len(),
+            life: std::marker::PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// No two threads hold overlapping ranges at the same time.
+    #[allow(unsafe_code, clippy::mut_from_ref)]
+    #[inline(always)]
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside the slice by the assert, disjoint by the contract.
+        unsafe { self.data.part(range) }
+    }
+}
+
 struct SharedMut<T>(*mut T);
 
 // SAFETY: the only access is `part`, whose caller keeps parts disjoint.

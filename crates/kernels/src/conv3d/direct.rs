@@ -86,6 +86,10 @@ impl Kernel for Direct {
         true
     }
 
+    fn growth(&self, _: &Size) -> f32 {
+        1.0
+    }
+
     fn scratch(&self, size: &Size, threads: usize) -> usize {
         let cut = Cut::new(size, I_BLOCK);
         let forward =

@@ -11,6 +11,7 @@
 
 pub mod direct;
 pub mod reference;
+pub mod winograd;
 
 use crate::view::{Shape, Target, View};
 use crate::{Isa, Threads};
@@ -103,6 +104,11 @@ pub trait Kernel: Sync {
     /// Whether it can do this size.
     fn supports(&self, size: &Size) -> bool;
 
+    /// How many times larger its rounding errors are than those of the direct
+    /// sum, root mean square; 1 for direct sums, which are exact on small
+    /// integers. See docs/numerics.md.
+    fn growth(&self, size: &Size) -> f32;
+
     /// Floats of scratch memory that either pass needs with `threads` workers.
     fn scratch(&self, size: &Size, threads: usize) -> usize;
 
@@ -131,7 +137,7 @@ pub trait Kernel: Sync {
 
 /// Every kernel, the plainest first; a later one that supports a size is
 /// preferred. Dispatch, tests and benchmarks read this list.
-pub const KERNELS: &[&dyn Kernel] = &[&reference::Reference, &direct::Direct];
+pub const KERNELS: &[&dyn Kernel] = &[&reference::Reference, &direct::Direct, &winograd::Winograd];
 
 /// The preferred kernel for a size.
 pub fn choose(size: &Size) -> &'static dyn Kernel {

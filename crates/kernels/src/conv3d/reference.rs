@@ -15,6 +15,10 @@ impl Kernel for Reference {
         true
     }
 
+    fn growth(&self, _: &Size) -> f32 {
+        1.0
+    }
+
     fn scratch(&self, _: &Size, _: usize) -> usize {
         0
     }

@@ -1,0 +1,236 @@
+//! The one-dimensional transforms F(m, 3) of Winograd's minimal filtering
+//! (Lavin and Gray 2016): `m` outputs of a 3-wide kernel from `m + 2` inputs
+//! with `m + 2` products.
+//!
+//! `y = A'[(G g) * (B' d)]`, by interpolation at 0, 1, -1 (m = 2), also 2
+//! (m = 3), also -2 (m = 4), and infinity. The gradients are the adjoints:
+//! by the kernel `G'[(A dy) * (B' d)]`. A 1-wide kernel is the identity, m = 1.
+
+use pulp::Simd;
+
+use crate::micro::mul_add;
+
+/// Most inputs of a form.
+pub(super) const MOST: usize = 6;
+
+/// The forms a 3-wide kernel can take.
+pub(super) const OUTPUTS: [usize; 3] = [2, 3, 4];
+
+/// Inputs of a form with `m` outputs.
+pub(super) const fn inputs(m: usize) -> usize {
+    if m == 1 { 1 } else { m + 2 }
+}
+
+/// `B' d`.
+#[inline(always)]
+pub(super) fn input<S: Simd>(simd: S, m: usize, d: [S::f32s; MOST]) -> [S::f32s; MOST] {
+    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
+    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
+    let [d0, d1, d2, d3, d4, d5] = d;
+    match m {
+        4 => {
+            let (p, q) = (fma(-4.0, d2, d4), fma(-4.0, d1, d3));
+            let (r, s) = (sub(d4, d2), sub(d3, d1));
+            [
+                fma(4.0, d0, fma(-5.0, d2, d4)),
+                add(p, q),
+                sub(p, q),
+                fma(2.0, s, r),
+                fma(-2.0, s, r),
+                fma(4.0, d1, fma(-5.0, d3, d5)),
+            ]
+        }
+        3 => {
+            let r = sub(d3, d1);
+            [
+                fma(2.0, sub(d0, d2), r),
+                fma(-2.0, d1, sub(d3, d2)),
+                fma(2.0, d1, fma(-3.0, d2, d3)),
+                r,
+                fma(-2.0, r, sub(d4, d2)),
+                d5,
+            ]
+        }
+        2 => [sub(d0, d2), add(d1, d2), sub(d2, d1), sub(d1, d3), d4, d5],
+        _ => d,
+    }
+}
+
+/// `A' p`, the outputs in the first `m` places.
+#[inline(always)]
+pub(super) fn output<S: Simd>(simd: S, m: usize, p: [S::f32s; MOST]) -> [S::f32s; MOST] {
+    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
+    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
+    let [p0, p1, p2, p3, p4, p5] = p;
+    match m {
+        4 => {
+            let (s1, d1, s2, d2) = (add(p1, p2), sub(p1, p2), add(p3, p4), sub(p3, p4));
+            [
+                add(add(p0, s1), s2),
+                fma(2.0, d2, d1),
+                fma(4.0, s2, s1),
+                add(fma(8.0, d2, d1), p5),
+                p4,
+                p5,
+            ]
+        }
+        3 => {
+            let (s, d) = (add(p1, p2), sub(p1, p2));
+            [
+                add(add(p0, s), p3),
+                fma(2.0, p3, d),
+                add(fma(4.0, p3, s), p4),
+                p3,
+                p4,
+                p5,
+            ]
+        }
+        2 => [add(p0, add(p1, p2)), sub(sub(p1, p2), p3), p2, p3, p4, p5],
+        _ => p,
+    }
+}
+
+/// `A dy`, from the first `m` places.
+#[inline(always)]
+pub(super) fn output_adjoint<S: Simd>(simd: S, m: usize, y: [S::f32s; MOST]) -> [S::f32s; MOST] {
+    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
+    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
+    let [y0, y1, y2, y3, y4, y5] = y;
+    match m {
+        4 => {
+            let (even, odd) = (add(y0, y2), add(y1, y3));
+            let (even4, odd4) = (fma(4.0, y2, y0), fma(4.0, y3, y1));
+            [
+                y0,
+                add(even, odd),
+                sub(even, odd),
+                fma(2.0, odd4, even4),
+                fma(-2.0, odd4, even4),
+                y3,
+            ]
+        }
+        3 => {
+            let even = add(y0, y2);
+            [
+                y0,
+                add(even, y1),
+                sub(even, y1),
+                fma(4.0, y2, fma(2.0, y1, y0)),
+                y2,
+                y5,
+            ]
+        }
+        2 => [y0, add(y0, y1), sub(y0, y1), simd.neg_f32s(y1), y4, y5],
+        _ => y,
+    }
+}
+
+/// The rows of `G`: from the three taps to the `m + 2` products.
+pub(super) fn kernel(m: usize) -> &'static [[f32; 3]] {
+    const SIXTH: f32 = 1.0 / 6.0;
+    match m {
+        4 => &[
+            [0.25, 0.0, 0.0],
+            [-SIXTH, -SIXTH, -SIXTH],
+            [-SIXTH, SIXTH, -SIXTH],
+            [0.25 * SIXTH, 0.5 * SIXTH, SIXTH],
+            [0.25 * SIXTH, -0.5 * SIXTH, SIXTH],
+            [0.0, 0.0, 1.0],
+        ],
+        3 => &[
+            [0.5, 0.0, 0.0],
+            [-0.5, -0.5, -0.5],
+            [-SIXTH, SIXTH, -SIXTH],
+            [SIXTH, 2.0 * SIXTH, 4.0 * SIXTH],
+            [0.0, 0.0, 1.0],
+        ],
+        2 => &[
+            [1.0, 0.0, 0.0],
+            [0.5, 0.5, 0.5],
+            [0.5, -0.5, 0.5],
+            [0.0, 0.0, 1.0],
+        ],
+        _ => &[[1.0, 0.0, 0.0]],
+    }
+}
+
+/// Growth of rounding errors over the direct sum, root mean square: with
+/// independent inputs, product k has the size `|G_k| |B'_k|` and enters output
+/// o with `A'_ok`, so the error of o is `sqrt(sum over k of (A'_ok |G_k|
+/// |B'_k|)^2)` where the direct sum has `sqrt(3)`; the largest over o.
+pub(super) fn growth(m: usize) -> f32 {
+    match m {
+        4 => 5.61,
+        3 => 3.39,
+        2 => 1.30,
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::Scalar256b;
+
+    /// The matrix of a transform, by its columns.
+    fn matrix(apply: impl Fn([pulp::f32x8; MOST]) -> [pulp::f32x8; MOST]) -> [[f64; MOST]; MOST] {
+        let mut rows = [[0.0; MOST]; MOST];
+        for column in 0..MOST {
+            let mut unit = [Scalar256b.splat_f32s(0.0); MOST];
+            unit[column] = Scalar256b.splat_f32s(1.0);
+            for (row, value) in apply(unit).into_iter().enumerate() {
+                rows[row][column] = f64::from(value.0);
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn forms_are_convolutions_and_their_adjoints() {
+        for m in OUTPUTS {
+            let b = matrix(|d| input(Scalar256b, m, d));
+            let a = matrix(|p| output(Scalar256b, m, p));
+            let adjoint = matrix(|y| output_adjoint(Scalar256b, m, y));
+            let g = kernel(m);
+            for o in 0..m {
+                for i in 0..inputs(m) {
+                    for tap in 0..3 {
+                        let sum: f64 = (0..inputs(m))
+                            .map(|k| a[o][k] * f64::from(g[k][tap]) * b[k][i])
+                            .sum();
+                        let want = f64::from(u8::from(i == o + tap));
+                        assert!(
+                            (sum - want).abs() < 1e-6,
+                            "F({m},3): output {o} input {i} tap {tap}: {sum}"
+                        );
+                    }
+                }
+                for k in 0..inputs(m) {
+                    assert_eq!(adjoint[k][o], a[o][k], "F({m},3): A[{k}][{o}]");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn growth_is_that_of_the_matrices() {
+        for m in OUTPUTS {
+            let b = matrix(|d| input(Scalar256b, m, d));
+            let a = matrix(|p| output(Scalar256b, m, p));
+            let error = |o: usize| -> f64 {
+                let square = |row: &mut dyn Iterator<Item = f64>| row.map(|v| v * v).sum::<f64>();
+                let of = |k: usize| {
+                    let g = square(&mut kernel(m)[k].iter().map(|v| f64::from(*v)));
+                    a[o][k].powi(2) * g * square(&mut b[k][..inputs(m)].iter().copied())
+                };
+                ((0..inputs(m)).map(of).sum::<f64>() / 3.0).sqrt()
+            };
+            let largest = (0..m).map(error).fold(0.0, f64::max);
+            let stated = f64::from(growth(m));
+            assert!(
+                largest <= stated && stated < 1.01 * largest,
+                "F({m},3): {largest}, stated {stated}"
+            );
+        }
+    }
+}

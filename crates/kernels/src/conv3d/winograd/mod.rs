@@ -1,0 +1,79 @@
+//! Winograd's convolution, F(m x m x m, 3 x 3 x 3) with m chosen for each axis.
+//!
+//! With m = 4 a tile of 4x4x4 outputs costs 216 products a channel pair instead
+//! of 1,728; with its transforms that leaves a third to a fifth of the direct
+//! time. A task is a block of some tiles: its input is loaded (transformed by
+//! the producer's normalisation and activation) and transformed into
+//! `[frequency][tile][i]`, which stays in the second- or third-level cache;
+//! then for each panel of output channels, each frequency is a small matrix
+//! product, and the products are transformed back and written.
+//!
+//! The weight gradient transforms a batch of tiles of the input and of the
+//! output gradient, adds the outer products frequency by frequency, and
+//! transforms the sums back once at the end.
+//!
+//! Blocks are cut by the problem and sums run in tile order, so the bits do not
+//! depend on the number of threads. The error is that of F(4, 3) in three
+//! dimensions: docs/numerics.md.
+
+mod backward;
+mod cut;
+mod form;
+mod forward;
+mod tile;
+
+use super::{Context, Kernel, Problem, Size};
+use crate::view::Target;
+
+/// Winograd convolution; channels in multiples of 16, kernels with at least
+/// two axes of 3.
+pub struct Winograd;
+
+impl Kernel for Winograd {
+    fn name(&self) -> &'static str {
+        "winograd"
+    }
+
+    fn supports(&self, size: &Size) -> bool {
+        // With one long axis the transforms cost more than they save.
+        size.kernel.iter().filter(|k| **k == 3).count() >= 2
+            && size.in_c.is_multiple_of(16)
+            && size.out_c.is_multiple_of(16)
+            && !size.output().is_empty()
+    }
+
+    fn growth(&self, size: &Size) -> f32 {
+        cut::Cut::new(size, 1)
+            .m
+            .into_iter()
+            .map(form::growth)
+            .product()
+    }
+
+    fn scratch(&self, size: &Size, threads: usize) -> usize {
+        forward::scratch(size, threads).max(backward::scratch(size, threads))
+    }
+
+    fn forward(
+        &self,
+        context: Context<'_>,
+        problem: &Problem<'_>,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        out: Target<'_>,
+        scratch: &mut [f32],
+    ) {
+        forward::run(context, problem, weights, bias, out, scratch);
+    }
+
+    fn backward_weights(
+        &self,
+        context: Context<'_>,
+        problem: &Problem<'_>,
+        d_out: &[f32],
+        d_weights: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        backward::run(context, problem, d_out, d_weights, scratch);
+    }
+}
