@@ -103,7 +103,7 @@ pub fn weighted_loss(
         d_logits
             .par_chunks_mut(TASK_VOXELS * classes)
             .zip(labels.par_chunks(TASK_VOXELS))
-            .for_each(|(d, labels)| gradient.from_probabilities(d, labels));
+            .for_each(|(d, labels)| gradient.gradient_of_probabilities(d, labels));
     });
     losses
 }
@@ -171,7 +171,7 @@ struct Gradient<'a> {
 
 impl Gradient<'_> {
     /// One task of the second pass: `d` holds probabilities and receives the gradient.
-    fn from_probabilities(&self, d: &mut [f32], labels: &[u8]) {
+    fn gradient_of_probabilities(&self, d: &mut [f32], labels: &[u8]) {
         let classes = self.problem.classes;
         for (p, &label) in d.chunks_exact_mut(classes).zip(labels) {
             let Some(y) = self.problem.counted(label) else {
