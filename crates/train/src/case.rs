@@ -1,17 +1,56 @@
-//! One volume to learn from: its image and what is annotated in it.
+//! One volume to learn from: its image as the network reads it, and its labels.
 
 use unet3d_volume::{Image, Labels};
 
-/// An image with its labels; both have the same shape.
+use crate::Error;
+
+/// An image with its annotation. Both have the same shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// Name for people, unique in a data set.
+    /// Name for people and reports.
     pub name: String,
-    /// Whom the volume is of, where known: cases of one subject belong on the
-    /// same side of a split.
+    /// Whom or what the volume shows: cases of one subject are never split
+    /// between training and validation.
     pub subject: Option<String>,
-    /// Normalised image.
+    /// Normalised, `[z, y, x, c]`.
     pub image: Image,
-    /// Classes of the annotated voxels.
+    /// `[z, y, x]`.
     pub labels: Labels,
+}
+
+impl Case {
+    /// A case of an image and its labels.
+    ///
+    /// # Errors
+    /// When their shapes differ.
+    pub fn new(name: impl Into<String>, image: Image, labels: Labels) -> Result<Self, Error> {
+        let name = name.into();
+        if image.geometry.shape != labels.geometry.shape {
+            return Err(Error::Data(format!(
+                "{name}: the image is {:?} voxels (z, y, x), the labels are {:?}, they must be equal. \
+                 Were the labels made for another image, or for a resampled one?",
+                image.geometry.shape, labels.geometry.shape
+            )));
+        }
+        Ok(Self {
+            name,
+            subject: None,
+            image,
+            labels,
+        })
+    }
+
+    /// Number of annotated voxels of each class.
+    pub fn voxels_by_class(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.labels.classes.len()];
+        for class in self.labels.voxels.iter().filter_map(|l| l.class()) {
+            counts[class] += 1;
+        }
+        counts
+    }
+
+    /// Bytes that the case keeps in memory.
+    pub fn bytes(&self) -> u64 {
+        (self.image.voxels.len() * size_of::<f32>() + self.labels.voxels.len()) as u64
+    }
 }
