@@ -17,7 +17,7 @@ pub enum Error {
     },
     /// A setting.
     #[error("{field} is {found}, {rule}")]
-    Config {
+    Setting {
         /// Name of the setting as in a configuration file.
         field: &'static str,
         /// Its value.
@@ -28,6 +28,59 @@ pub enum Error {
     /// The data do not allow what was asked.
     #[error("{0}")]
     Data(String),
+    /// A data set whose labels nobody explained: the caller can show the values
+    /// of this label image and ask.
+    #[error(
+        "{}: the data set does not say which voxels are annotated, a label scheme is needed. \
+         Name an `ignore` label in dataset.json, add a [labels] section to the list, or use a flag",
+        labels.display()
+    )]
+    NoScheme {
+        /// The first label image of the data set.
+        labels: PathBuf,
+    },
+    /// A volume.
+    #[error(transparent)]
+    Volume(Box<unet3d_volume::Error>),
+    /// A volume of a data set.
+    #[error("case {case}: {source}")]
+    Case {
+        /// Name of the case.
+        case: String,
+        /// What is wrong with it.
+        source: Box<unet3d_volume::Error>,
+    },
+    /// The network's configuration.
+    #[error(transparent)]
+    Network(#[from] unet3d_unet::ConfigError),
+    /// A patch that the network cannot have as its input.
+    #[error("patch: {0}")]
+    Patch(#[from] unet3d_unet::SizeError),
+    /// Cases and sampling do not go together.
+    #[error(transparent)]
+    Sampler(#[from] crate::sampler::SamplerError),
+    /// Batches cannot be made.
+    #[error(transparent)]
+    Batch(#[from] crate::batch::BatchError),
+    /// A prediction failed.
+    #[error(transparent)]
+    Predict(#[from] unet3d_predict::Error),
+    /// A model cannot be written or read.
+    #[error(transparent)]
+    Model(#[from] unet3d_predict::ModelError),
+    /// Training left the range of numbers.
+    #[error(
+        "the loss of step {step} is {loss}, training diverged. \
+         Likely cause: the learning rate ({rate:e}) is too high; try a tenth of it, or set clip_norm = 1"
+    )]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// NaN or an infinity.
+        loss: f64,
+        /// Learning rate of the step.
+        rate: f64,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}. {advice}", path.display())]
     Io {
@@ -38,6 +91,12 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+}
+
+impl From<unet3d_volume::Error> for Error {
+    fn from(error: unet3d_volume::Error) -> Self {
+        Self::Volume(Box::new(error))
+    }
 }
 
 impl Error {
@@ -53,7 +112,7 @@ impl Error {
         found: impl ToString,
         rule: impl Into<String>,
     ) -> Self {
-        Self::Config {
+        Self::Setting {
             field,
             found: found.to_string(),
             rule: rule.into(),

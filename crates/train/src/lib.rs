@@ -1,10 +1,21 @@
 //! Learning from sparse annotation, in the order in which a step runs.
 //!
-//! Cases are sampled, augmented and batched ahead of their use; the network
-//! runs forward; the loss leaves a gradient; the network runs backward; the
-//! optimizer changes the parameters at the rate that the schedule says.
+//! A data set becomes [`Case`]s; patches are sampled, augmented and batched
+//! ahead of their use; the network runs forward; the loss leaves a gradient;
+//! the network runs backward; the optimizer changes the parameters at the rate
+//! that the schedule says ([`step`]). Held-out data score the result. [`run()`]
+//! is the loop with files around it, [`fill()`](fill::fill) the whole job on
+//! one volume.
+
+pub mod config;
 
 pub mod case;
+
+pub mod dataset;
+
+mod hold_out;
+
+pub mod patch;
 
 pub mod sampler;
 
@@ -18,13 +29,34 @@ pub mod optimizer;
 
 pub mod schedule;
 
+pub mod trainer;
+
+pub mod step;
+
+pub mod validate;
+
 pub mod observer;
+
+pub mod checkpoint;
+
+pub mod log;
+
+mod folder;
+
+pub mod run;
+
+pub mod fill;
 
 mod error;
 
 pub use case::Case;
+pub use config::{Budget, TrainConfig};
 pub use error::Error;
+pub use fill::{FillConfig, FillResult, fill};
+pub use hold_out::hold_out_slices;
 pub use loss::{ClassWeights, Loss, LossConfig, LossValue};
 pub use observer::{Needs, Observer, Progress, StepRecord, Validation};
 pub use optimizer::OptimizerConfig;
+pub use run::{Outcome, RunData, run};
 pub use schedule::ScheduleConfig;
+pub use trainer::Trainer;

@@ -271,7 +271,8 @@ mod tests {
     /// Two parameters, the second one decayed, gradients 0.5 and -1.0 in every
     /// step; steps at rates 0.1 and 0.01.
     fn two_steps(config: OptimizerConfig) -> [[f32; 2]; 2] {
-        let mut optimizer = Optimizer::new(config, 2, vec![1..2]);
+        let second = std::iter::once(1..2).collect();
+        let mut optimizer = Optimizer::new(config, 2, second);
         let mut w = [1.0, 2.0];
         [0.1, 0.01].map(|rate| {
             let step = u64::from(rate == 0.01);

@@ -51,8 +51,8 @@ pub enum Decay {
 }
 
 impl ScheduleConfig {
-    /// The factor of the learning rate at `step` (from 0), when `progress` (0 to
-    /// 1) of the budget is spent. With a budget of steps, progress is a function
+    /// The factor of the learning rate at `step` (from 0), when this share of the
+    /// budget (`progress`) is spent. With a budget of steps, progress is a function
     /// of the step; with one of minutes it depends on the clock, and such a run
     /// does not give the same bits twice.
     pub fn factor(&self, step: u64, progress: f64) -> f64 {

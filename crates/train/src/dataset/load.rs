@@ -1,0 +1,128 @@
+//! Files become cases.
+
+use std::path::PathBuf;
+
+use unet3d_volume::labels::classes_of;
+use unet3d_volume::{
+    Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Samples, Volume,
+};
+
+use super::{CaseFiles, DataSet, Split};
+use crate::{Case, Error};
+
+impl DataSet {
+    /// Reads and normalises the cases of a split. Where the scheme names no
+    /// classes, call [`settle_classes`](Self::settle_classes) first.
+    ///
+    /// # Errors
+    /// When a file cannot be read, does not fit the scheme, or image and labels
+    /// differ in shape; names the case.
+    pub fn load(&self, split: Split, normalise: &Normalise) -> Result<Vec<Case>, Error> {
+        let cases = self.of(split).map(|files| self.load_case(files, normalise));
+        cases.collect()
+    }
+
+    /// Reads and normalises one case.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_case(&self, files: &CaseFiles, normalise: &Normalise) -> Result<Case, Error> {
+        let in_case = |source| Error::Case {
+            case: files.name.clone(),
+            source: Box::new(source),
+        };
+        let volume = read_channels(&files.images)?;
+        let image = Image::from_volume(&volume, normalise).map_err(in_case)?;
+        drop(volume);
+        let labels = self.labels(files)?;
+        let mut case = Case::new(&files.name, image, labels)?;
+        case.subject.clone_from(&files.subject);
+        Ok(case)
+    }
+
+    /// Fills in the classes of the scheme, where it names none, with the values
+    /// found in all training cases: one case alone may not show all.
+    ///
+    /// # Errors
+    /// When a label file cannot be read.
+    pub fn settle_classes(&mut self) -> Result<(), Error> {
+        if !self.scheme.classes.is_empty() {
+            return Ok(());
+        }
+        let mut all: Vec<Class> = Vec::new();
+        for files in self.of(Split::Train).chain(self.of(Split::Validate)) {
+            let (volume, scheme, mask) = self.open_labels(files)?;
+            let source = files.labels.display().to_string();
+            let found = classes_of(&volume, &scheme, mask.as_ref(), &source)?;
+            all.extend(found);
+        }
+        all.sort_by_key(|class| class.value);
+        all.dedup_by_key(|class| class.value);
+        self.scheme.classes = all;
+        Ok(())
+    }
+
+    fn labels(&self, files: &CaseFiles) -> Result<Labels, Error> {
+        let (volume, scheme, mask) = self.open_labels(files)?;
+        let source = files.labels.display().to_string();
+        Ok(Labels::from_volume(
+            &volume,
+            &scheme,
+            mask.as_ref(),
+            &source,
+        )?)
+    }
+
+    /// The label volume of a case, the scheme with the case's own mask, and the
+    /// mask.
+    fn open_labels(
+        &self,
+        files: &CaseFiles,
+    ) -> Result<(Volume, LabelScheme, Option<Volume>), Error> {
+        let mut scheme = self.scheme.clone();
+        if let (Annotated::Mask(path), Some(mask)) = (&mut scheme.annotated, &files.mask) {
+            path.clone_from(mask);
+        }
+        let mask = match &scheme.annotated {
+            Annotated::Mask(path) => Some(unet3d_volume::read(path)?),
+            _ => None,
+        };
+        Ok((unet3d_volume::read(&files.labels)?, scheme, mask))
+    }
+}
+
+/// Reads one file with all channels, or several with one or more each, which
+/// then become `f32`.
+///
+/// # Errors
+/// When a file cannot be read or the shapes differ.
+pub fn read_channels(paths: &[PathBuf]) -> Result<Volume, Error> {
+    let [first_path, rest @ ..] = paths else {
+        return Err(Error::Data("a case without an image file".into()));
+    };
+    let first = unet3d_volume::read(first_path)?;
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let geometry = first.geometry.clone();
+    let mut channels = first.channels;
+    let mut samples = first.samples.to_f32();
+    for path in rest {
+        let next = unet3d_volume::read(path)?;
+        if next.geometry.shape != geometry.shape {
+            return Err(Error::file(
+                path,
+                format!(
+                    "shape is {:?} (z, y, x), that of {} is {:?}; the channels of a case must have one shape",
+                    next.geometry.shape,
+                    first_path.display(),
+                    geometry.shape
+                ),
+            ));
+        }
+        channels += next.channels;
+        samples.extend(next.samples.to_f32());
+    }
+    let volume: Result<_, VolumeError> = Volume::new(geometry, channels, Samples::F32(samples));
+    Ok(volume?)
+}

@@ -1,0 +1,136 @@
+//! Where the cases of a training run come from.
+//!
+//! [`find()`] reads a description (a folder with `dataset.json` as nnU-Net and
+//! the Medical Segmentation Decathlon lay it out, or a TOML list) and leaves a
+//! [`DataSet`]: file names, what label values mean, and who is held out. No
+//! volume is opened until [`DataSet::load`].
+
+mod folder;
+mod list;
+mod load;
+mod split;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use unet3d_volume::LabelScheme;
+
+pub use load::read_channels;
+pub use split::{SPLIT_FILE, Split, write_split};
+
+use crate::Error;
+
+/// A data set, described but not read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSet {
+    /// Name for people.
+    pub name: String,
+    /// The cases, sorted by name.
+    pub cases: Vec<CaseFiles>,
+    /// What label values mean.
+    pub scheme: LabelScheme,
+    /// How training and validation were told apart, in words.
+    pub how_split: String,
+}
+
+/// The files of one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseFiles {
+    /// Name, unique in the data set.
+    pub name: String,
+    /// Whom or what the case shows, where known.
+    pub subject: Option<String>,
+    /// One file with all channels, or one a channel.
+    pub images: Vec<PathBuf>,
+    /// The labels.
+    pub labels: PathBuf,
+    /// A volume that is not 0 where the labels are annotated.
+    pub mask: Option<PathBuf>,
+    /// What the case is for.
+    pub split: Split,
+}
+
+/// Finds a data set. `scheme`, where given, wins over what the data set says;
+/// where it names no classes, those of the data set stay.
+///
+/// # Errors
+/// When there is no data set at `path`, its description contradicts itself or
+/// the files, or nobody says which voxels are annotated ([`Error::NoScheme`]).
+pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error> {
+    let mut found = match path.is_dir() {
+        true => folder::describe(path)?,
+        false => list::describe(path)?,
+    };
+    found.cases.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(pair) = found.cases.windows(2).find(|p| p[0].name == p[1].name) {
+        return Err(Error::file(
+            path,
+            format!(
+                "case {} is there twice, names must differ. Give each its own",
+                pair[0].name
+            ),
+        ));
+    }
+    let Some(first) = found.cases.first() else {
+        return Err(Error::file(
+            path,
+            "the data set has no case with labels, at least one is needed. \
+             Images belong into imagesTr, labels of the same name into labelsTr",
+        ));
+    };
+    let scheme = match (scheme, found.scheme) {
+        (Some(given), Some(own)) if given.classes.is_empty() => LabelScheme {
+            classes: own.classes,
+            annotated: given.annotated.clone(),
+        },
+        (Some(given), _) => given.clone(),
+        (None, Some(own)) => own,
+        (None, None) => {
+            return Err(Error::NoScheme {
+                labels: first.labels.clone(),
+            });
+        }
+    };
+    scheme.check().map_err(unet3d_volume::Error::from)?;
+    let folder = match path.is_dir() {
+        true => path,
+        false => path.parent().unwrap_or(path),
+    };
+    let how_split = split::settle(&mut found.cases, folder, found.splits_given)?;
+    Ok(DataSet {
+        name: found.name,
+        cases: found.cases,
+        scheme,
+        how_split,
+    })
+}
+
+/// What a description says.
+struct Description {
+    name: String,
+    cases: Vec<CaseFiles>,
+    scheme: Option<LabelScheme>,
+    /// Whether each case came with its split.
+    splits_given: bool,
+}
+
+impl DataSet {
+    /// The cases of one split.
+    pub fn of(&self, split: Split) -> impl Iterator<Item = &CaseFiles> {
+        self.cases.iter().filter(move |case| case.split == split)
+    }
+
+    /// What a model remembers of the data it was trained on.
+    pub fn record(&self) -> serde_json::Value {
+        let names = |split| self.of(split).map(|c| c.name.clone()).collect::<Vec<_>>();
+        serde_json::json!({
+            "name": self.name,
+            "split": self.how_split,
+            "train": names(Split::Train),
+            "validate": names(Split::Validate),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The semi-automated job: the annotated slices of one volume in, labels for
+//! every voxel out, with an estimate of their quality.
+//!
+//! One annotated slice in each direction that has three or more is held out of
+//! training; the network learns from the rest until the budget is spent,
+//! predicts the whole volume, and the slices held out say how good that is.
+
+use unet3d_kernels::Threads;
+use unet3d_metrics::{Confusion, Report};
+use unet3d_predict::{Model, Options, predict};
+use unet3d_volume::{Image, Labels, Volume};
+
+use crate::run::{Files, Outcome, RunData, run};
+use crate::validate::HeldOut;
+use crate::{Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, hold_out_slices};
+
+/// How a volume is filled.
+#[derive(Clone, Debug)]
+pub struct FillConfig {
+    /// How the network is trained.
+    pub train: TrainConfig,
+    /// Whether to hold slices out to say how good the result is.
+    pub hold_out: bool,
+    /// Whether to give the probabilities of all classes too.
+    pub probabilities: bool,
+    /// Where checkpoint, log and model are kept, so that the job can be resumed.
+    pub files: Files,
+}
+
+/// Minutes that `fill` trains where nobody says: the network has then seen the
+/// annotated slices of a volume of some hundred voxels' edge often enough that
+/// more time adds little.
+pub const DEFAULT_MINUTES: f64 = 2.0;
+
+impl Default for FillConfig {
+    fn default() -> Self {
+        Self {
+            train: TrainConfig {
+                budget: Budget::minutes(DEFAULT_MINUTES),
+                // The slices held out are scored once, at the end.
+                validate_every: 0,
+                loss: LossConfig::default(),
+                ..TrainConfig::default()
+            },
+            hold_out: true,
+            probabilities: false,
+            files: Files::default(),
+        }
+    }
+}
+
+/// A filled volume.
+pub struct FillResult {
+    /// A class for every voxel; geometry and classes as the annotation's.
+    pub labels: Labels,
+    /// Probability of each class `[z, y, x, class]`, where asked for.
+    pub probabilities: Option<Vec<f32>>,
+    /// The model, for other volumes of the kind.
+    pub model: Model,
+    /// Scores on the slices held out; `None` where there were none.
+    pub expected: Option<Report>,
+    /// The slices held out, indices along `[z, y, x]`.
+    pub held_out: [Vec<usize>; 3],
+    /// Every training step.
+    pub curve: Vec<StepRecord>,
+    /// Steps done.
+    pub steps: u64,
+    /// Whether the observer ended training before the budget was spent.
+    pub stopped: bool,
+    /// Duration of training.
+    pub training_s: f64,
+    /// Why the result may be poor, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Fills a volume. An observer that says stop ends the training; the volume is
+/// then predicted with what was learned so far.
+///
+/// # Errors
+/// When image and labels do not go together, fewer than two classes are
+/// annotated, or training or prediction fail.
+pub fn fill(
+    volume: &Volume,
+    labels: &Labels,
+    config: &FillConfig,
+    threads: &Threads,
+    observer: &mut dyn Observer,
+) -> Result<FillResult, Error> {
+    config.train.check()?;
+    let image = Image::from_volume(volume, &config.train.normalise)?;
+    let counts = labels.class_voxels();
+    let present = counts.iter().filter(|n| **n > 0).count();
+    if present < 2 {
+        return Err(Error::Data(format!(
+            "the annotation shows {present} of {} classes, at least 2 are needed to tell them apart. \
+             Annotate some voxels of another class, or look whether unlabeled voxels were meant to be one",
+            counts.len()
+        )));
+    }
+    let mut warnings = Vec::new();
+    let slices = match config.hold_out {
+        true => hold_out_slices(labels)?,
+        false => None,
+    };
+    if config.hold_out && slices.is_none() {
+        warnings.push(
+            "no direction has three annotated slices, so none is held out and nothing can be said \
+             about how good the result is"
+                .to_owned(),
+        );
+    }
+    let (training, held_out, indices) = match slices {
+        Some(s) => (s.training, Some(s.held_out), s.slices),
+        None => (labels.clone(), None, Default::default()),
+    };
+
+    let case = Case::new("volume", image, training)?;
+    let data = RunData {
+        record: serde_json::json!({
+            "shape": labels.geometry.shape,
+            "annotated_voxels": counts,
+            "held_out_slices": indices,
+        }),
+        training: vec![case],
+        held_out: match (&held_out, config.train.validate_every) {
+            (Some(labels), 1..) => HeldOut {
+                cases: Vec::new(),
+                slices: vec![(0, labels.clone())],
+            },
+            _ => HeldOut::default(),
+        },
+    };
+    let Outcome {
+        model,
+        cases,
+        curve,
+        steps,
+        stopped,
+        elapsed_s,
+        ..
+    } = run(&config.train, data, &config.files, threads, observer)?;
+
+    let options = Options {
+        memory_bytes: config.train.memory_bytes,
+        probabilities: config.probabilities,
+        ..Options::default()
+    };
+    // Whoever stopped the training wants its result: this runs to its end.
+    let mut progress = |p: unet3d_predict::Progress| {
+        let _ = observer.predicting(p.done, p.total);
+        std::ops::ControlFlow::Continue(())
+    };
+    let prediction = predict(&model, &cases[0].image, &options, threads, &mut progress)?;
+    let expected = held_out.map(|truth| {
+        let mut confusion = Confusion::new(truth.classes.len());
+        confusion.add(&truth.voxels, &prediction.labels, None);
+        Report::new(&truth.classes, &[("held-out slices".to_owned(), confusion)])
+    });
+    warnings.extend(prediction.warnings);
+    Ok(FillResult {
+        labels: Labels {
+            geometry: labels.geometry.clone(),
+            classes: labels.classes.clone(),
+            voxels: prediction.labels,
+        },
+        probabilities: prediction.probabilities,
+        model,
+        expected,
+        held_out: indices,
+        curve,
+        steps,
+        stopped,
+        training_s: elapsed_s,
+        warnings,
+    })
+}

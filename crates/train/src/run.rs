@@ -1,0 +1,352 @@
+//! The loop: steps until the budget is spent, with validation, checkpoints and
+//! a log around them, and without files where no folder is named.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use unet3d_kernels::Threads;
+use unet3d_metrics::Report;
+use unet3d_predict::{Model, Options, Pipeline};
+
+use crate::checkpoint::Checkpoint;
+use crate::folder::{RunFolder, write_atomically};
+use crate::log::{Line, Log};
+use crate::validate::{HeldOut, validate};
+use crate::{Case, Error, Observer, Progress, StepRecord, TrainConfig, Trainer, Validation};
+
+/// What a run learns from.
+#[derive(Clone, Debug)]
+pub struct RunData {
+    /// The training cases, all with the same classes.
+    pub training: Vec<Case>,
+    /// What is scored.
+    pub held_out: HeldOut,
+    /// What the model is to remember of the data; a run is resumed only on data
+    /// with the same record.
+    pub record: serde_json::Value,
+}
+
+/// Where a run keeps its files.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// The run folder; `None` keeps nothing.
+    pub folder: Option<PathBuf>,
+    /// Whether to go on with the run in the folder.
+    pub resume: bool,
+}
+
+/// What a run leaves.
+pub struct Outcome {
+    /// The model after the last step.
+    pub model: Model,
+    /// The training cases.
+    pub cases: Arc<[Case]>,
+    /// Every step.
+    pub curve: Vec<StepRecord>,
+    /// Every validation.
+    pub validations: Vec<Validation>,
+    /// The last validation in full, where there was one in this sitting.
+    pub report: Option<Report>,
+    /// Steps done.
+    pub steps: u64,
+    /// Whether the observer ended the run before its budget was spent.
+    pub stopped: bool,
+    /// Duration of the training, interruptions left out.
+    pub elapsed_s: f64,
+}
+
+/// Trains until the budget is spent or the observer says stop.
+///
+/// # Errors
+/// When configuration and data do not go together, the loss is no longer
+/// finite, or a file cannot be written.
+pub fn run(
+    config: &TrainConfig,
+    data: RunData,
+    files: &Files,
+    threads: &Threads,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, Error> {
+    Run::start(config, data, files, threads, observer)?.until_end(threads, observer)
+}
+
+/// The configuration of the run in a folder, to resume it with.
+///
+/// # Errors
+/// When there is no run, or its configuration cannot be read.
+pub fn config_of(folder: &Path) -> Result<TrainConfig, Error> {
+    let path = RunFolder::open(folder)?.config();
+    let text = std::fs::read_to_string(&path).map_err(Error::reading(&path))?;
+    TrainConfig::from_toml(&text, &path)
+}
+
+struct Run {
+    trainer: Trainer,
+    held_out: HeldOut,
+    record: serde_json::Value,
+    folder: Option<RunFolder>,
+    log: Option<Log>,
+    curve: Vec<StepRecord>,
+    validations: Vec<Validation>,
+    report: Option<Report>,
+    started: Instant,
+    /// Spent before this sitting.
+    earlier_s: f64,
+    first_step: u64,
+}
+
+impl Run {
+    fn start(
+        config: &TrainConfig,
+        data: RunData,
+        files: &Files,
+        threads: &Threads,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, Error> {
+        let started = Instant::now();
+        let cases: Arc<[Case]> = data.training.into();
+        let mut run = Self {
+            trainer: Trainer::new(config, cases, threads)?,
+            held_out: data.held_out,
+            record: data.record,
+            folder: None,
+            log: None,
+            curve: Vec::new(),
+            validations: Vec::new(),
+            report: None,
+            started,
+            earlier_s: 0.0,
+            first_step: 0,
+        };
+        let mut needs = run.trainer.needs();
+        needs.data_bytes += run.held_out.bytes();
+        if files.folder.is_some() {
+            // A checkpoint or model is copied once to be written.
+            needs.parameter_bytes *= 3;
+        }
+        observer.planned(&needs);
+        if let Some(path) = &files.folder {
+            let folder = match files.resume {
+                true => RunFolder::open(path)?,
+                false => RunFolder::create(path)?,
+            };
+            if folder.checkpoint().exists() {
+                run.restore(&folder.checkpoint())?;
+            }
+            let config = run.trainer.config().to_toml()?;
+            write_atomically(&folder.config(), config.as_bytes())?;
+            let (log, lines) = Log::open(&folder.log(), run.trainer.steps())?;
+            run.curve = lines
+                .into_iter()
+                .filter_map(|line| match line {
+                    Line::Step(record) => Some(record),
+                    Line::Validation(_) => None,
+                })
+                .collect();
+            (run.folder, run.log) = (Some(folder), Some(log));
+        }
+        Ok(run)
+    }
+
+    fn until_end(
+        mut self,
+        threads: &Threads,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, Error> {
+        let config = self.trainer.config().clone();
+        let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
+        let mut stopped = false;
+        loop {
+            let share = config.budget.share(self.trainer.steps(), self.elapsed_s());
+            if share >= 1.0 || stopped {
+                break;
+            }
+            let record = self.trainer.step(threads, share)?;
+            let step = record.step;
+            stopped |= observer.step(&record, &self.progress()).is_break();
+            self.log_line(&Line::Step(record.clone()))?;
+            self.curve.push(record);
+            if due(config.validate_every, step) && !stopped {
+                stopped |= self.validate(threads, observer)?;
+                self.save(observer)?;
+            } else if due(config.checkpoint_every, step) {
+                self.save(observer)?;
+            }
+        }
+        let scored = self.validations.last().map(|v| v.step);
+        if !stopped && scored != Some(self.trainer.steps()) {
+            stopped |= self.validate(threads, observer)?;
+        }
+        self.save(observer)?;
+        Ok(Outcome {
+            model: self.model()?,
+            cases: self.trainer.cases().clone(),
+            steps: self.trainer.steps(),
+            elapsed_s: self.elapsed_s(),
+            curve: self.curve,
+            validations: self.validations,
+            report: self.report,
+            stopped,
+        })
+    }
+
+    /// Scores the model as it is now; true where the observer wants to stop.
+    fn validate(&mut self, threads: &Threads, observer: &mut dyn Observer) -> Result<bool, Error> {
+        if self.held_out.is_empty() {
+            return Ok(false);
+        }
+        let model = self.model()?;
+        let options = Options {
+            memory_bytes: self.trainer.config().memory_bytes,
+            ..Options::default()
+        };
+        let cases = self.trainer.cases().clone();
+        let Some(report) = validate(&model, &self.held_out, &cases, &options, threads, observer)?
+        else {
+            return Ok(true);
+        };
+        let score = report.overall.mean_dice;
+        let before = self.validations.iter().filter_map(|v| v.mean_dice);
+        let before = before.fold(f64::NEG_INFINITY, f64::max);
+        let best = score.is_some_and(|score| score > before);
+        let validation = Validation::new(self.trainer.steps(), &report, best);
+        self.log_line(&Line::Validation(validation.clone()))?;
+        let stop = observer.validated(&validation).is_break();
+        self.validations.push(validation);
+        self.report = Some(report);
+        if let (Some(folder), true) = (&self.folder, best) {
+            // The record now names this validation.
+            let bytes = self.model()?.to_bytes()?;
+            write_atomically(&folder.best(), &bytes)?;
+            observer.saved(&folder.best());
+        }
+        Ok(stop)
+    }
+
+    /// Writes model and checkpoint, in this order: a checkpoint never speaks of
+    /// files that are not there yet.
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        if let Some(log) = &mut self.log {
+            log.sync()?;
+        }
+        write_atomically(&folder.last(), &self.model()?.to_bytes()?)?;
+        observer.saved(&folder.last());
+        let checkpoint = Checkpoint::new(
+            self.trainer.state(),
+            self.trainer.config().clone(),
+            self.record.clone(),
+            self.validations.clone(),
+            self.elapsed_s(),
+        );
+        checkpoint.write(&folder.checkpoint())?;
+        observer.saved(&folder.checkpoint());
+        Ok(())
+    }
+
+    fn restore(&mut self, path: &Path) -> Result<(), Error> {
+        let checkpoint = Checkpoint::read(path)?;
+        let header = checkpoint.header;
+        let now = TrainConfig {
+            checkpoint_every: header.config.checkpoint_every,
+            ..self.trainer.config().clone()
+        };
+        if let Some((field, then, now)) = first_difference(&header.config, &now) {
+            return Err(Error::file(
+                path,
+                format!(
+                    "the run was begun with {field} = {then}, now it is {now}; a run is resumed as it was begun. \
+                     Leave the setting out, or begin a new run"
+                ),
+            ));
+        }
+        if header.data != self.record {
+            return Err(Error::file(
+                path,
+                "the run was begun on other data (cases or split differ); a run is resumed on the data it was begun on",
+            ));
+        }
+        self.trainer.restore(checkpoint.state)?;
+        self.first_step = self.trainer.steps();
+        self.validations = header.validations;
+        self.earlier_s = header.elapsed_s.unwrap_or(0.0);
+        Ok(())
+    }
+
+    fn log_line(&mut self, line: &Line) -> Result<(), Error> {
+        match &mut self.log {
+            Some(log) => log.append(line),
+            None => Ok(()),
+        }
+    }
+
+    /// The model as it is now. Its record holds nothing that depends on the
+    /// clock, or on whether the run was interrupted.
+    fn model(&self) -> Result<Model, Error> {
+        let trainer = &self.trainer;
+        let case = &trainer.cases()[0];
+        let scored = self.validations.last();
+        let scored = scored.filter(|v| v.step == trainer.steps());
+        let config = TrainConfig {
+            checkpoint_every: 0,
+            ..trainer.config().clone()
+        };
+        let record = serde_json::json!({
+            "program": concat!("unet3d ", env!("CARGO_PKG_VERSION")),
+            "steps": trainer.steps(),
+            "data": self.record,
+            "config": serde_json::to_value(config).map_err(|e| Error::Data(e.to_string()))?,
+            "validation": scored,
+        });
+        Ok(Model {
+            network: trainer.network().clone(),
+            parameters: trainer.parameters().clone(),
+            pipeline: Pipeline {
+                normalise: trainer.config().normalise.clone(),
+                spacing_mm: case.image.geometry.spacing_mm,
+                classes: case.labels.classes.clone(),
+                patch: trainer.config().patch.unwrap_or_default(),
+                record,
+            },
+        })
+    }
+
+    fn elapsed_s(&self) -> f64 {
+        self.earlier_s + self.started.elapsed().as_secs_f64()
+    }
+
+    fn progress(&self) -> Progress {
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let budget = self.trainer.config().budget;
+        let steps = self.trainer.steps();
+        let pace_s = elapsed_s / (steps - self.first_step).max(1) as f64;
+        let by_steps = budget
+            .iterations
+            .map(|all| pace_s * all.saturating_sub(steps) as f64);
+        let by_time = budget.minutes.map(|all| 60.0 * all - self.elapsed_s());
+        Progress {
+            share: budget.share(steps, self.elapsed_s()).min(1.0),
+            elapsed_s,
+            left_s: by_steps
+                .unwrap_or(f64::INFINITY)
+                .min(by_time.unwrap_or(f64::INFINITY))
+                .max(0.0),
+        }
+    }
+}
+
+/// The first field in which two configurations differ, with both values.
+fn first_difference(a: &TrainConfig, b: &TrainConfig) -> Option<(String, String, String)> {
+    if a == b {
+        return None;
+    }
+    let (a, b) = (serde_json::to_value(a).ok()?, serde_json::to_value(b).ok()?);
+    let fields = a.as_object()?.keys().chain(b.as_object()?.keys());
+    fields
+        .filter(|field| a[*field] != b[*field])
+        .map(|field| (field.clone(), a[field].to_string(), b[field].to_string()))
+        .next()
+}
