@@ -10,7 +10,7 @@ use super::tubes::{Grid, Point};
 
 /// Edge of a lattice cube in micrometres: cells of amphibian tubules, about
 /// eight around the lumen in cross-section at this size.
-const CELL: f32 = 8.5;
+const CELL: f32 = 9.5;
 
 /// The cell that a place belongs to.
 #[derive(Clone, Copy, Debug)]

@@ -62,8 +62,8 @@ impl Stains {
     fn at(&self, p: Point, tissue: &Tissue, i: usize) -> [f32; 3] {
         let cell = self.cells.at(p);
         let granule = step(self.granules.at(p), 0.86, 0.92);
-        // Nuclei are 5.5 to 7.5 um wide, of different brightness.
-        let nucleus = step(3.1 + 1.0 * cell.own[0] - cell.from_centre, 0.0, 0.9)
+        // Nuclei are 6 to 8 um wide, of different brightness.
+        let nucleus = step(3.4 + 1.0 * cell.own[0] - cell.from_centre, 0.0, 0.9)
             * (0.55 + 0.35 * cell.own[1]);
         // Borders are thinner than a voxel: their brightness is what is left of it.
         let border = bell(cell.from_border, 0.75);

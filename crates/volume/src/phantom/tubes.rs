@@ -94,22 +94,22 @@ struct Kind {
     gap: f32,
 }
 
-/// Outer diameter of 18 to 25 um and a lumen of half of it, as amphibian
-/// pronephric tubules have; a lumen of 8 % and a wall of 21 % of the volume.
+/// Outer diameter of 22 to 30 um, 12 to 17 voxels of the paper, and a lumen of
+/// half of it; a lumen of 8 % and a wall of 21 % of the volume.
 const TUBULES: Kind = Kind {
     share: 0.285,
-    radius: [9.0, 12.5],
-    inner: [0.44, 0.62],
+    radius: [11.0, 15.0],
+    inner: [0.46, 0.62],
     length: [60.0, 240.0],
-    bend: 0.10,
-    between_branches: 110.0,
+    bend: 0.09,
+    between_branches: 130.0,
     gap: 1.5,
 };
 
 /// Look-alikes of the lumen: hollow and dark, but without a layer of cells.
 const VESSELS: Kind = Kind {
     share: 0.05,
-    radius: [5.0, 8.5],
+    radius: [6.0, 10.0],
     inner: [0.76, 0.84],
     length: [60.0, 200.0],
     bend: 0.06,
