@@ -6,7 +6,12 @@
 //! differ in network order; in a forward pass the first is the one to look at,
 //! in the gradients the last (backward runs from the end).
 
-#![allow(unreachable_pub, reason = "a test has no public interface")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test has no public interface, and its panic is a failure"
+)]
 
 mod case;
 mod compare;
