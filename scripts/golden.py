@@ -395,6 +395,11 @@ SMALL = {
     "batch_running_valid": (config(
         [level((4, 8), (8, 6, 4), **FLAT), level((12, 8))],
         "valid", "batch_running", classes=2, in_channels=1, epsilon=1e-3), 2, (8, 20, 24), [1.0, 3.0]),
+    # Channels in sixteens and tiles that do not divide the size: the fast
+    # convolutions in all three passes.
+    "instance_wide_same": (config(
+        [level((16, 16), (16, 16, 16)), level((16, 32))],
+        "same", "instance"), 1, (6, 10, 14), [1.0, 0.5, 2.0]),
     "instance_leaky_valid": (config(
         [level((4, 8), (16, 8, 8), kernel=(1, 3, 3)), level((8, 16))],
         "valid", "instance", in_channels=2, activation=LEAKY, up_activation=True), 2, (12, 20, 24), [1.0, 2.0, 0.5]),

@@ -48,6 +48,11 @@ fn batch_running_valid_flat_top_level() {
 }
 
 #[test]
+fn instance_wide_same() {
+    small("instance_wide_same");
+}
+
+#[test]
 fn instance_leaky_valid() {
     small("instance_leaky_valid");
 }
