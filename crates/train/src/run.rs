@@ -155,28 +155,29 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, Error> {
         let config = self.trainer.config().clone();
-        let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
+        let due = |every: u64, step: u64| every > 0 && step > 0 && step.is_multiple_of(every);
         let mut stopped = false;
         loop {
-            let share = config.budget.share(self.trainer.steps(), self.elapsed_s());
-            if share >= 1.0 || stopped {
+            let steps = self.trainer.steps();
+            let share = config.budget.share(steps, self.elapsed_s());
+            let finished = share >= 1.0;
+            // Before the next step rather than after the last, so that a run
+            // stopped at this step makes up for it when it is resumed.
+            let unscored = self.validations.last().is_none_or(|v| v.step < steps);
+            if !stopped && unscored && (finished || due(config.validate_every, steps)) {
+                stopped |= self.validate(threads, observer)?;
+                self.save(observer)?;
+            }
+            if finished || stopped {
                 break;
             }
             let record = self.trainer.step(threads, share)?;
-            let step = record.step;
             stopped |= observer.step(&record, &self.progress()).is_break();
             self.log_line(&Line::Step(record.clone()))?;
             self.curve.push(record);
-            if due(config.validate_every, step) && !stopped {
-                stopped |= self.validate(threads, observer)?;
-                self.save(observer)?;
-            } else if due(config.checkpoint_every, step) {
+            if due(config.checkpoint_every, self.trainer.steps()) {
                 self.save(observer)?;
             }
-        }
-        let scored = self.validations.last().map(|v| v.step);
-        if !stopped && scored != Some(self.trainer.steps()) {
-            stopped |= self.validate(threads, observer)?;
         }
         self.save(observer)?;
         Ok(Outcome {
