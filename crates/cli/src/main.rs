@@ -6,6 +6,8 @@ mod parse;
 
 mod label_flags;
 
+mod learning_flags;
+
 mod output;
 
 mod listing;
@@ -14,11 +16,17 @@ mod model_file;
 
 mod command;
 
+mod filling;
+
+mod report;
+
 mod console;
 
 mod interrupt;
 
 mod progress;
+
+mod watch;
 
 use std::process::ExitCode;
 

@@ -54,7 +54,8 @@ impl Watch {
             self.phase = phase;
         }
         let console = self.console;
-        self.bar.get_or_insert_with(|| Progress::new(console, phase, unit))
+        self.bar
+            .get_or_insert_with(|| Progress::new(console, phase, unit))
     }
 
     /// Takes the bar away.
@@ -91,7 +92,8 @@ impl Observer for Watch {
         if let Some(best) = self.best {
             detail.push_str(&format!(", IoU {best:.3}"));
         }
-        self.bar("train", "step").update(progress.share, step.step, &detail);
+        self.bar("train", "step")
+            .update(progress.share, step.step, &detail);
         self.interrupt.flow()
     }
 

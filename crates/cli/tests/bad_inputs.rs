@@ -1,6 +1,8 @@
 //! Bad inputs: each is refused with a clear error, an exit code that is not 0,
 //! and nothing half-written. docs/correctness.md lists them under the same names.
 
+#![allow(clippy::panic, reason = "a test says so by panicking")]
+
 mod common;
 
 use std::io::Write;
@@ -667,6 +669,258 @@ fn several_images_of_one_name() {
         &folder,
         "predict @m.safetensors @image.nii @x/image.nii -o @out",
         &["image.nii", "two images"],
+    );
+}
+
+// Learning.
+
+const QUICK: &str = "--iterations 1 --patch 16,16,16";
+
+#[test]
+fn fill_without_a_scheme() {
+    refused(
+        &pair(),
+        &format!("fill @image.nii @labels.nii -o @out.nii {QUICK}"),
+        &[
+            "labels.nii",
+            "--unlabeled 0",
+            "--painted-slices",
+            "--annotated MASK",
+            "--dense",
+        ],
+    );
+}
+
+#[test]
+fn image_and_labels_differ_in_shape() {
+    let folder = pair();
+    folder.volume("labels.nii", &blobs([16, 20, 25], 1).1);
+    refused(
+        &folder,
+        &format!("fill @image.nii @labels.nii -o @out.nii --dense {QUICK}"),
+        &["image.nii", "labels.nii", "[16, 20, 25]"],
+    );
+}
+
+#[test]
+fn no_annotated_voxel() {
+    let folder = pair();
+    let empty = Volume {
+        samples: Samples::U8(vec![0; SHAPE.iter().product()]),
+        ..labels()
+    };
+    folder.volume("labels.nii", &empty);
+    for flag in ["--unlabeled 0", "--painted-slices z"] {
+        refused(
+            &folder,
+            &format!("fill @image.nii @labels.nii -o @out.nii {flag} {QUICK}"),
+            &["labels.nii", "no annotated voxel"],
+        );
+    }
+}
+
+#[test]
+fn only_one_class() {
+    let folder = pair();
+    let mut values = vec![0; SHAPE.iter().product()];
+    values[..480].fill(1);
+    folder.volume(
+        "labels.nii",
+        &Volume {
+            samples: Samples::U8(values),
+            ..labels()
+        },
+    );
+    refused(
+        &folder,
+        &format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 {QUICK}"),
+        &["labels.nii", "two classes", "--painted-slices"],
+    );
+}
+
+#[test]
+fn nan_in_an_image_to_learn_from() {
+    let folder = pair();
+    let mut values = image().samples.to_f32();
+    values[480 + 24 + 1] = f32::INFINITY;
+    folder.volume(
+        "image.nii",
+        &Volume {
+            samples: Samples::F32(values),
+            ..image()
+        },
+    );
+    refused(
+        &folder,
+        &format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 {QUICK}"),
+        &["image.nii", "inf", "1, 1, 1"],
+    );
+}
+
+#[test]
+fn patch_that_the_network_cannot_take() {
+    refused(
+        &pair(),
+        "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --iterations 1 --patch 16,17,16",
+        &["17", "16", "y"],
+    );
+}
+
+#[test]
+fn patch_of_the_paper_too_small() {
+    refused(
+        &pair(),
+        "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --iterations 1 --preset paper --patch 64,64,64",
+        &["64", "92"],
+    );
+}
+
+#[test]
+fn learning_rate_below_zero() {
+    refused(
+        &pair(),
+        &format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --lr 0 {QUICK}"),
+        &["--lr", "above 0"],
+    );
+}
+
+#[test]
+fn memory_too_small_to_learn() {
+    refused(
+        &pair(),
+        "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --iterations 1 --memory 1MB",
+        &["memory"],
+    );
+}
+
+#[test]
+fn report_unwritable() {
+    refused(
+        &pair(),
+        &format!(
+            "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --report /dev/null/r.html {QUICK}"
+        ),
+        &["/dev/null"],
+    );
+}
+
+#[test]
+fn configuration_with_an_unknown_field() {
+    let folder = pair();
+    folder.bytes("config.toml", b"bach = 2");
+    refused(
+        &folder,
+        &format!(
+            "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --config {}",
+            folder.path("config.toml").display()
+        ),
+        &["config.toml", "bach"],
+    );
+}
+
+/// A data set of two cases.
+fn data_set() -> Folder {
+    let folder = Folder::new();
+    for name in ["a", "b"] {
+        folder.volume(&format!("data/imagesTr/{name}.nii"), &image());
+        folder.volume(&format!("data/labelsTr/{name}.nii"), &sparse(&labels()));
+    }
+    folder.bytes(
+        "data/dataset.json",
+        br#"{"labels": {"inside": 1, "outside": 2, "ignore": 0}, "file_ending": ".nii"}"#,
+    );
+    folder
+}
+
+#[test]
+fn data_set_without_cases() {
+    let folder = Folder::new();
+    folder.bytes("data/imagesTr/readme.txt", b"nothing");
+    folder.bytes(
+        "data/dataset.json",
+        br#"{"labels": {"a": 0, "b": 1}, "file_ending": ".nii"}"#,
+    );
+    refused(&folder, &format!("train @data -o @run {QUICK}"), &["data"]);
+}
+
+#[test]
+fn data_set_without_a_scheme() {
+    let folder = data_set();
+    std::fs::remove_file(folder.path("data/dataset.json")).expect("removed");
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["--unlabeled", "--dense"],
+    );
+}
+
+#[test]
+fn data_set_description_corrupt() {
+    let folder = data_set();
+    folder.bytes("data/dataset.json", b"{\"labels\": {\"a\": 0,");
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["dataset.json"],
+    );
+}
+
+#[test]
+fn case_without_image() {
+    let folder = data_set();
+    std::fs::remove_file(folder.path("data/imagesTr/b.nii")).expect("removed");
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["case b", "imagesTr"],
+    );
+}
+
+#[test]
+fn case_with_labels_of_another_shape() {
+    let folder = data_set();
+    folder.volume("data/labelsTr/b.nii", &blobs([16, 20, 25], 1).1);
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["b.nii", "[16, 20, 25]"],
+    );
+}
+
+#[test]
+fn case_with_other_channels() {
+    let folder = data_set();
+    let two = Volume {
+        channels: 2,
+        samples: Samples::F32([image().samples.to_f32(), image().samples.to_f32()].concat()),
+        ..image()
+    };
+    folder.volume("data/imagesTr/b.nii", &two);
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["channels"],
+    );
+}
+
+#[test]
+fn run_that_is_there_already() {
+    let folder = data_set();
+    let done = run(&folder, &format!("train @data -o @run {QUICK}"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    refused(
+        &folder,
+        &format!("train @data -o @run {QUICK}"),
+        &["run", "--resume"],
+    );
+}
+
+#[test]
+fn nothing_to_resume() {
+    refused(
+        &data_set(),
+        "train @data -o @run --resume",
+        &["run", "--resume"],
     );
 }
 

@@ -153,7 +153,9 @@ fn help_teaches_with_an_example() {
     }
 }
 
-const COMMANDS: &[&str] = &["convert", "evaluate", "info", "sparsify"];
+const COMMANDS: &[&str] = &[
+    "demo", "fill", "train", "predict", "evaluate", "sparsify", "check", "info", "convert",
+];
 
 #[test]
 fn usage_errors_end_with_2() {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use unet3d_volume::{LabelScheme, Volume};
+use unet3d_train::dataset::DataSet;
+use unet3d_volume::{Annotated, LabelScheme, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -125,7 +126,7 @@ impl Examination {
     fn data_set(&mut self, folder: &Path, scheme: Option<&LabelScheme>) {
         let data_set = match unet3d_train::dataset::find(folder, scheme) {
             Ok(data_set) => data_set,
-            Err(error) => return self.error(format!("{error:#}")),
+            Err(error) => return self.error(error.to_string()),
         };
         for case in &data_set.cases {
             let image = Item {
@@ -133,13 +134,51 @@ impl Examination {
                 paths: case.images.clone(),
             };
             let labels = Item::of(&case.labels);
-            self.case(&image, Some(&labels), Some(&data_set.scheme), true);
+            let mut scheme = data_set.scheme.clone();
+            if let (Annotated::Mask(path), Some(mask)) = (&mut scheme.annotated, &case.mask) {
+                path.clone_from(mask);
+            }
+            self.case(&image, Some(&labels), Some(&scheme), true);
+        }
+        self.unused_images(folder, &data_set);
+    }
+
+    /// Images that no case uses: training would pass over them in silence.
+    fn unused_images(&mut self, folder: &Path, data_set: &DataSet) {
+        let Ok(images) = listing::entries(&folder.join("imagesTr")) else {
+            return;
+        };
+        let is_used = |path: &PathBuf| {
+            let name = path.file_name();
+            data_set
+                .cases
+                .iter()
+                .any(|c| c.images.iter().any(|i| i.file_name() == name))
+        };
+        let unused: Vec<String> = images
+            .iter()
+            .filter(|path| unet3d_volume::check_name(path).is_ok() && !is_used(path))
+            .map(|path| path.display().to_string())
+            .collect();
+        if !unused.is_empty() {
+            self.warning(format!(
+                "{}: {} images without labels: {}. Training does not use them.",
+                folder.display(),
+                unused.len(),
+                listing::some_of(&unused)
+            ));
         }
     }
 
     /// One image and, where given, its labels. In a set, what only weakens the
     /// whole is a warning.
-    fn case(&mut self, image: &Item, labels: Option<&Item>, scheme: Option<&LabelScheme>, in_set: bool) {
+    fn case(
+        &mut self,
+        image: &Item,
+        labels: Option<&Item>,
+        scheme: Option<&LabelScheme>,
+        in_set: bool,
+    ) {
         let volume = self.volume(image, labels.is_some() || !in_set);
         let (Some(labels), Some(scheme)) = (labels, scheme) else {
             return;
@@ -163,7 +202,11 @@ impl Examination {
             Ok(read) => {
                 if let Err(error) = read.require_two_classes(&scheme.annotated, &source) {
                     let message = error.to_string();
-                    if in_set { self.warning(message) } else { self.error(message) }
+                    if in_set {
+                        self.warning(message)
+                    } else {
+                        self.error(message)
+                    }
                 }
             }
         }
@@ -213,7 +256,11 @@ impl Examination {
 
     fn compare_with_first(&mut self, volume: &Volume, source: &str) {
         let Some((spacing_mm, channels, other)) = self.first.clone() else {
-            self.first = Some((volume.geometry.spacing_mm, volume.channels, source.to_owned()));
+            self.first = Some((
+                volume.geometry.spacing_mm,
+                volume.channels,
+                source.to_owned(),
+            ));
             return;
         };
         if volume.channels != channels {
@@ -244,13 +291,21 @@ impl Examination {
                 "{source}: spacing {a:?} mm [z, y, x], its image {image_source} has {b:?}. One of the headers may be wrong."
             ));
         }
-        if let (Some(a), Some(b)) = (labels.geometry.world_from_volume, image.geometry.world_from_volume) {
+        if let (Some(a), Some(b)) = (
+            labels.geometry.world_from_volume,
+            image.geometry.world_from_volume,
+        ) {
             // The farthest corner, where a difference of direction shows most.
             let shape = image.geometry.shape.map(|n| n as f64);
-            let corner = |m: [[f64; 4]; 3]| m.map(|r| r[0] * shape[0] + r[1] * shape[1] + r[2] * shape[2] + r[3]);
+            let corner = |m: [[f64; 4]; 3]| {
+                m.map(|r| r[0] * shape[0] + r[1] * shape[1] + r[2] * shape[2] + r[3])
+            };
             let (a, b) = (corner(a), corner(b));
             let apart_mm = (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt();
-            let voxel_mm = image.geometry.spacing_mm.map_or(1.0, |s| s[0].min(s[1]).min(s[2]));
+            let voxel_mm = image
+                .geometry
+                .spacing_mm
+                .map_or(1.0, |s| s[0].min(s[1]).min(s[2]));
             if apart_mm > voxel_mm {
                 self.warning(format!(
                     "{source}: its far corner lies {apart_mm:.3} mm from that of {image_source}. \
@@ -280,7 +335,11 @@ impl Examination {
             warnings,
             findings: &self.findings,
         })?;
-        Ok(if errors > 0 { End::FoundErrors } else { End::Done })
+        Ok(if errors > 0 {
+            End::FoundErrors
+        } else {
+            End::Done
+        })
     }
 }
 

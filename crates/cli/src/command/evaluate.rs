@@ -144,7 +144,7 @@ struct Meaning {
 impl Meaning {
     fn new(flags: &LabelFlags, except: bool, truth: &Path) -> anyhow::Result<Self> {
         let said = flags.scheme()?.map(|s| s.annotated);
-        let described = described_scheme(truth)?;
+        let described = described_scheme(truth);
         let truth = match &said {
             Some(Annotated::PaintedSlices(_) | Annotated::Mask(_)) if except => {
                 Some(Annotated::Dense)
@@ -165,8 +165,13 @@ impl Meaning {
 }
 
 /// The scheme that a data set's own description gives to a folder of labels.
-fn described_scheme(_truth: &Path) -> anyhow::Result<Option<LabelScheme>> {
-    Ok(None)
+fn described_scheme(truth: &Path) -> Option<LabelScheme> {
+    // As in labelsTr of a data set folder. Where the description is missing or
+    // broken the values decide, or the question is asked.
+    let folder = truth.parent().filter(|_| truth.is_dir())?;
+    let is_described = folder.join("dataset.json").is_file();
+    let found = is_described.then(|| unet3d_train::dataset::find(folder, None));
+    found?.ok().map(|data_set| data_set.scheme)
 }
 
 /// One pair, read.

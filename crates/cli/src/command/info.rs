@@ -269,9 +269,13 @@ pub(crate) fn ranges(volume: &Volume) -> Vec<Range> {
         .collect()
 }
 
-fn spacing(spacing_mm: Option<[f64; 3]>) -> String {
+pub(crate) fn spacing(spacing_mm: Option<[f64; 3]>) -> String {
     match spacing_mm {
-        Some([z, y, x]) => format!("{z} x {y} x {x} mm (z, y, x)"),
+        Some(spacing_mm) => {
+            // Binary fractions read as 0.0017599999999999998 otherwise.
+            let [z, y, x] = spacing_mm.map(|mm| (mm * 1e9).round() / 1e9);
+            format!("{z} x {y} x {x} mm (z, y, x)")
+        }
         None => "not stated".into(),
     }
 }

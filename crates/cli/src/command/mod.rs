@@ -1,13 +1,18 @@
 //! One file a command. Each turns its raw arguments into a checked plan, in
 //! which everything that can be refused has been, and then runs the plan.
 
+mod demo;
+mod fill;
+mod train;
+
 mod predict;
 
-mod evaluate;
+pub(crate) mod evaluate;
 mod sparsify;
 
+mod check;
 mod convert;
-mod info;
+pub(crate) mod info;
 
 use clap::Subcommand;
 
@@ -25,9 +30,13 @@ pub(crate) enum End {
 /// The commands, in the order of daily use.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
+    Fill(Box<fill::Fill>),
+    Train(Box<train::Train>),
     Predict(predict::Predict),
     Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
+    Check(check::Check),
     Info(info::Info),
     Convert(convert::Convert),
 }
@@ -39,9 +48,13 @@ impl Command {
     /// Whatever a file or flag can cause, told for the person.
     pub(crate) fn run(self) -> anyhow::Result<End> {
         match self {
+            Self::Demo(command) => command.run(),
+            Self::Fill(command) => command.run(),
+            Self::Train(command) => command.run(),
             Self::Predict(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
+            Self::Check(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
         }

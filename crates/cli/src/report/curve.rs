@@ -56,15 +56,27 @@ pub(super) fn svg(losses: &[(u64, f32)], scores: &[(u64, f64)]) -> String {
             "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}{step}</text>",
             x(step),
             HEIGHT - BOTTOM + 18.0,
-            if step + step_tick > steps.1 { "step " } else { "" }
+            if step + step_tick > steps.1 {
+                "step "
+            } else {
+                ""
+            }
         );
         step += step_tick;
     }
     let place = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
         points.iter().map(|p| (x(p.0), y(p.1 / top))).collect()
     };
-    let _ = write!(out, "<path class=\"raw\" d=\"{}\"/>", path(&place(&thin(&losses))));
-    let _ = write!(out, "<path class=\"loss\" d=\"{}\"/>", path(&place(&thin(&smooth(&losses)))));
+    let _ = write!(
+        out,
+        "<path class=\"raw\" d=\"{}\"/>",
+        path(&place(&thin(&losses)))
+    );
+    let _ = write!(
+        out,
+        "<path class=\"loss\" d=\"{}\"/>",
+        path(&place(&thin(&smooth(&losses))))
+    );
 
     let scores: Vec<(f64, f64)> = scores
         .iter()
@@ -82,7 +94,10 @@ pub(super) fn svg(losses: &[(u64, f32)], scores: &[(u64, f64)]) -> String {
         }
         let _ = write!(out, "<path class=\"score\" d=\"{}\"/>", path(&scores));
         for (x, y) in &scores {
-            let _ = write!(out, "<circle class=\"score-dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
+            let _ = write!(
+                out,
+                "<circle class=\"score-dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"
+            );
         }
     }
     out.push_str("</svg>");
@@ -135,7 +150,13 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers() {
-        for (at_least, tick) in [(0.3, 0.5), (1.0, 1.0), (17.0, 20.0), (0.0, 1.0), (6e-3, 1e-2)] {
+        for (at_least, tick) in [
+            (0.3, 0.5),
+            (1.0, 1.0),
+            (17.0, 20.0),
+            (0.0, 1.0),
+            (6e-3, 1e-2),
+        ] {
             assert!((nice_tick(at_least) - tick).abs() < 1e-9, "{at_least}");
         }
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::picture::Painter;
-use crate::console::count;
 use super::{Quality, Report, Slices, curve, palette};
+use crate::console::count;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -93,7 +93,8 @@ fn quality(out: &mut String, report: &Report<'_>) {
     );
     for (i, class) in report.classes.iter().enumerate() {
         let (iou, dice, voxels) = classes.get(i).copied().unwrap_or_default();
-        let show = |value: Option<f64>| value.map_or("does not occur".into(), |v| format!("{v:.3}"));
+        let show =
+            |value: Option<f64>| value.map_or("does not occur".into(), |v| format!("{v:.3}"));
         let colour = palette::css(palette::of_class(i));
         let _ = write!(
             out,
@@ -144,7 +145,11 @@ fn pictures(out: &mut String, report: &Report<'_>) {
             ];
             panels.extend(slices.truth.map(|truth| ("truth", Some(truth))));
             for (name, labels) in panels {
-                let _ = write!(out, "<div>{}{name}</div>", painter.slice(axis, index, labels));
+                let _ = write!(
+                    out,
+                    "<div>{}{name}</div>",
+                    painter.slice(axis, index, labels)
+                );
             }
             out.push_str("</div></figure>\n");
         }
@@ -159,7 +164,10 @@ fn chosen(slices: &Slices<'_>, axis: usize) -> Vec<(usize, &'static str)> {
     let middle = |from: &[usize]| from.get(from.len() / 2).copied();
     let mut out = Vec::new();
     if let Some(index) = middle(held_out) {
-        out.push((index, "annotated, held out of training to measure the quality"));
+        out.push((
+            index,
+            "annotated, held out of training to measure the quality",
+        ));
     } else if let Some(index) = middle(annotated) {
         out.push((index, "annotated, learned from"));
     }
@@ -214,6 +222,9 @@ mod tests {
 
     #[test]
     fn names_from_files_cannot_become_markup() {
-        assert_eq!(escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+        assert_eq!(
+            escape("<a href=\"x\">&"),
+            "&lt;a href=&quot;x&quot;&gt;&amp;"
+        );
     }
 }

@@ -87,7 +87,9 @@ mod tests {
                     let r = (d(0) + d(1) + d(2)).sqrt();
                     let wave = (r * 40.0).sin();
                     gray.push((120.0 + 90.0 * wave + (x * 7 + y * 13 + z * 5) as f64 % 17.0) as u8);
-                    labels.push(Label::of_class(usize::from(wave > 0.0) + usize::from(r > 0.4)));
+                    labels.push(Label::of_class(
+                        usize::from(wave > 0.0) + usize::from(r > 0.4),
+                    ));
                 }
             }
         }
@@ -123,15 +125,29 @@ mod tests {
             })
             .collect();
         let losses: Vec<(u64, f32)> = (1..300)
-            .map(|s| (s, 1.1 * (-(s as f32) / 80.0).exp() + 0.1 + 0.1 * (s as f32 * 1.7).sin().abs()))
+            .map(|s| {
+                (
+                    s,
+                    1.1 * (-(s as f32) / 80.0).exp() + 0.1 + 0.1 * (s as f32 * 1.7).sin().abs(),
+                )
+            })
             .collect();
         let html = to_html(&Report {
             title: "kidney.tif, filled".into(),
             summary: "Every voxel segmented from 5 annotated slices.".into(),
             program: "Written by unet3d 0.1.0.".into(),
             facts: vec![
-                ("Volume", vec![("image", "kidney.tif".into()), ("size", "24 x 60 x 80".into())]),
-                ("Network", vec![("preset", "small".into()), ("parameters", "352,115".into())]),
+                (
+                    "Volume",
+                    vec![
+                        ("image", "kidney.tif".into()),
+                        ("size", "24 x 60 x 80".into()),
+                    ],
+                ),
+                (
+                    "Network",
+                    vec![("preset", "small".into()), ("parameters", "352,115".into())],
+                ),
             ],
             classes: &classes,
             slices: Slices {
@@ -145,18 +161,28 @@ mod tests {
             quality: Quality {
                 measured_on: "Measured on 4,800 voxels that were annotated and held out.".into(),
                 mean_iou: Some(0.8123),
-                classes: vec![(Some(0.91), Some(0.95), 2000), (Some(0.71), Some(0.83), 2800), (None, None, 0)],
+                classes: vec![
+                    (Some(0.91), Some(0.95), 2000),
+                    (Some(0.71), Some(0.83), 2800),
+                    (None, None, 0),
+                ],
             },
             losses: &losses,
             scores: &[(100, 0.4), (200, 0.7), (299, 0.81)],
             written: vec![("kidney-filled.tif".into(), "the segmentation".into())],
-            next: vec![("Segment more.".into(), "unet3d predict model image.tif -o out.tif".into())],
+            next: vec![(
+                "Segment more.".into(),
+                "unet3d predict model image.tif -o out.tif".into(),
+            )],
         });
         assert!(html.contains("class &lt;0&gt;") && !html.contains("class <0>"));
         for outside in ["http://", "https://", "<script", "<link"] {
             assert!(!html.contains(outside), "{outside}");
         }
-        assert_eq!(html.matches("<img").count(), 4 * 5, "two slices in z and y, one in x");
-        if let Ok(p) = std::env::var("REPORT_OUT") { std::fs::write(p, &html).unwrap(); }
+        assert_eq!(
+            html.matches("<img").count(),
+            4 * 5,
+            "two slices in z and y, one in x"
+        );
     }
 }

@@ -116,11 +116,7 @@ struct Plane {
 
 impl Plane {
     fn new(geometry: &Geometry, axis: usize, index: usize) -> Self {
-        let strides = [
-            geometry.shape[1] * geometry.shape[2],
-            geometry.shape[2],
-            1,
-        ];
+        let strides = [geometry.shape[1] * geometry.shape[2], geometry.shape[2], 1];
         let (row, column) = [(1, 2), (0, 2), (0, 1)][axis];
         let spacing = geometry.spacing_mm.unwrap_or([1.0; 3]);
         // Relative to the finer of the two, so that CSS gets ordinary numbers.
@@ -142,9 +138,7 @@ impl Plane {
 }
 
 fn mix(under: [u8; 3], over: [u8; 3], opacity: f32) -> [u8; 3] {
-    [0, 1, 2].map(|i| {
-        (f32::from(under[i]) * (1.0 - opacity) + f32::from(over[i]) * opacity) as u8
-    })
+    [0, 1, 2].map(|i| (f32::from(under[i]) * (1.0 - opacity) + f32::from(over[i]) * opacity) as u8)
 }
 
 /// An RGB picture as PNG; empty if that fails, which memory alone can cause.

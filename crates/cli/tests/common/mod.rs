@@ -1,6 +1,7 @@
 //! What the tests of the program share: running it, and small volumes.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::panic, reason = "a test says so by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,19 +10,19 @@ use tempfile::TempDir;
 use unet3d_volume::{Geometry, Samples, Volume};
 
 /// A folder that goes away with the test.
-pub struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// The path of `name` after writing a volume there.
-    pub fn volume(&self, name: &str, volume: &Volume) -> PathBuf {
+    pub(crate) fn volume(&self, name: &str, volume: &Volume) -> PathBuf {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).expect("a folder");
@@ -31,7 +32,7 @@ impl Folder {
     }
 
     /// The path of `name` after writing bytes there.
-    pub fn bytes(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn bytes(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).expect("a folder");
@@ -41,7 +42,7 @@ impl Folder {
     }
 
     /// Names of all files in the folder and those below, sorted.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         fn walk(folder: &Path, root: &Path, out: &mut Vec<String>) {
             for entry in std::fs::read_dir(folder).expect("listed") {
                 let path = entry.expect("an entry").path();
@@ -61,7 +62,7 @@ impl Folder {
 }
 
 /// The program with these arguments.
-pub fn program<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
+pub(crate) fn program<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unet3d"));
     command.args(arguments);
     command
@@ -69,14 +70,14 @@ pub fn program<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
 
 /// What a run printed and how it ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -85,13 +86,13 @@ impl Ran {
     }
 
     /// The one object on standard output.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 }
 
 /// Runs the program; `{name}` in arguments stands for a path in `folder`.
-pub fn run(folder: &Folder, arguments: &str) -> Ran {
+pub(crate) fn run(folder: &Folder, arguments: &str) -> Ran {
     let arguments: Vec<String> = arguments
         .split_whitespace()
         .map(|a| match a.strip_prefix('@') {
@@ -103,7 +104,7 @@ pub fn run(folder: &Folder, arguments: &str) -> Ran {
 }
 
 /// Runs the program, which must end well.
-pub fn run_well(folder: &Folder, arguments: &str) -> Ran {
+pub(crate) fn run_well(folder: &Folder, arguments: &str) -> Ran {
     let ran = run(folder, arguments);
     assert_eq!(ran.code, Some(0), "{arguments}: {ran:?}");
     ran
@@ -111,7 +112,7 @@ pub fn run_well(folder: &Folder, arguments: &str) -> Ran {
 
 /// Blobs of two classes in an image that shows them: bright inside (class 1),
 /// dark outside (class 2).
-pub fn blobs(shape: [usize; 3], seed: usize) -> (Volume, Volume) {
+pub(crate) fn blobs(shape: [usize; 3], seed: usize) -> (Volume, Volume) {
     let [depth, height, width] = shape;
     let (mut gray, mut labels) = (Vec::new(), Vec::new());
     for z in 0..depth {
@@ -138,7 +139,7 @@ pub fn blobs(shape: [usize; 3], seed: usize) -> (Volume, Volume) {
 }
 
 /// Labels of which only every eighth z slice is annotated; 0 elsewhere.
-pub fn sparse(labels: &Volume) -> Volume {
+pub(crate) fn sparse(labels: &Volume) -> Volume {
     let [_, height, width] = labels.geometry.shape;
     let Samples::U8(values) = &labels.samples else {
         panic!("u8 labels")
@@ -155,7 +156,7 @@ pub fn sparse(labels: &Volume) -> Volume {
 }
 
 /// A model that was never trained, for images of `channels`.
-pub fn model(channels: usize) -> unet3d_predict::Model {
+pub(crate) fn model(channels: usize) -> unet3d_predict::Model {
     use unet3d_unet::{Network, Preset, UNetConfig};
     let network = Network::new(UNetConfig::preset(Preset::Small, channels, 2)).expect("a network");
     unet3d_predict::Model {

@@ -1,0 +1,117 @@
+//! `demo`: the whole fill job on a volume that is made up, so that its truth
+//! is known everywhere.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use unet3d_train::run::Files;
+use unet3d_train::{Budget, FillConfig, TrainConfig};
+use unet3d_volume::labels::evenly_spaced;
+use unet3d_volume::{Annotated, LabelScheme, Phantom};
+
+use super::End;
+use crate::arguments::{Json, Machine};
+use crate::console::{self, Console};
+use crate::filling::{self, Filling, Paths};
+use crate::label_flags::read_under;
+use crate::learning_flags::LearningFlags;
+use crate::output;
+
+/// Voxels of the phantom: a quarter of the paper's first volume, so that the
+/// whole demo takes about two minutes on two cores.
+const SHAPE: [usize; 3] = [64, 112, 112];
+
+/// Slices annotated across z, y, x: about what a person does in an afternoon.
+const SLICES: [usize; 3] = [3, 3, 3];
+
+/// Value of voxels that are not annotated, as in the paper's data.
+const UNLABELED: i64 = 3;
+
+/// Steps of training that fit the promised two minutes on two cores.
+const ITERATIONS: u64 = 250;
+
+/// See the whole job on a built-in phantom, in about two minutes
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  unet3d demo
+  unet3d demo -o /tmp/demo --json
+
+Makes a volume that resembles the kidney data of the 3D U-Net paper (tubules with
+lumen, wall and background under a confocal microscope), annotates a few slices
+of it, trains on these alone, segments every voxel, and compares with the truth,
+which here is known. Writes the volumes, the model and a report with pictures.")]
+pub(crate) struct Demo {
+    /// Folder to write into
+    #[arg(short, long, value_name = "DIR", default_value = "demo")]
+    out: PathBuf,
+
+    #[command(flatten)]
+    learning: LearningFlags,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+impl Demo {
+    /// Makes the phantom, fills it, compares.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let base = TrainConfig {
+            budget: Budget::iterations(ITERATIONS),
+            ..FillConfig::default().train
+        };
+        let config = self.learning.settle(base, &self.machine)?;
+        output::check_folder(&self.out)?;
+        let (image, truth) = Phantom::new(SHAPE, config.seed).build();
+        let truth = read_under(
+            &LabelScheme {
+                classes: Phantom::classes(),
+                annotated: Annotated::Dense,
+            },
+            &truth,
+            "phantom",
+        )?;
+        let labels = truth.sparsify(SLICES);
+        let path = |name: &str| self.out.join(name);
+        let (image_path, labels_path) = (path("image.tif"), path("annotation.tif"));
+        unet3d_volume::write(&image_path, &image)?;
+        unet3d_volume::write(&labels_path, &labels.to_volume(UNLABELED))?;
+        unet3d_volume::write(&path("truth.tif"), &truth.to_volume(UNLABELED))?;
+        let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
+        let kept = [0, 1, 2].map(|a| evenly_spaced(SHAPE[a], SLICES[a]).len());
+        console.note(format_args!(
+            "A phantom of {} voxels and {} channels, {} + {} + {} slices annotated across z, y, x: {} of its voxels.",
+            console::shape(SHAPE),
+            image.channels,
+            kept[0],
+            kept[1],
+            kept[2],
+            console::percent(share)
+        ));
+        let paths = Paths {
+            image: image_path,
+            labels: labels_path,
+            out: path("result.tif"),
+            model: path("model.unet3d.safetensors"),
+            report: path("report.html"),
+            named: self.out.clone(),
+        };
+        filling::run(
+            Filling {
+                paths,
+                image,
+                labels,
+                truth: Some(truth),
+                scheme_flag: Annotated::Except(UNLABELED).flag(),
+                config,
+                files: Files::default(),
+            },
+            &self.machine,
+            console,
+        )
+    }
+}

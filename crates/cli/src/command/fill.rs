@@ -1,0 +1,132 @@
+//! `fill`: train on the annotated slices of one volume, segment all of it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use unet3d_train::FillConfig;
+use unet3d_train::fill::DEFAULT_MINUTES;
+use unet3d_train::run::Files;
+
+use super::End;
+use super::evaluate::same_shape;
+use crate::arguments::{Json, Machine, Out};
+use crate::console::Console;
+use crate::filling::{self, Filling, Paths};
+use crate::label_flags::LabelFlags;
+use crate::learning_flags::LearningFlags;
+use crate::listing::Item;
+use crate::{model_file, output};
+
+/// Segment a whole volume from its few annotated slices
+#[derive(Args, Debug)]
+#[command(after_help = after_help())]
+pub(crate) struct Fill {
+    /// The image: a file or a folder of slices
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// The labels of its annotated slices, of the same shape
+    #[arg(value_name = "LABELS")]
+    labels: PathBuf,
+
+    #[command(flatten)]
+    out: Out,
+
+    /// Where to write the model [default: beside OUT, ending in .unet3d.safetensors]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// Where to write the report [default: beside OUT, ending in .html]
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Keep checkpoints and the log in this folder, as `train` does
+    #[arg(long, value_name = "RUN")]
+    run: Option<PathBuf>,
+
+    /// Go on with the run in --run
+    #[arg(long, requires = "run")]
+    resume: bool,
+
+    #[command(flatten)]
+    scheme: LabelFlags,
+
+    #[command(flatten)]
+    learning: LearningFlags,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+impl Fill {
+    /// Checks, reads, fills.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let filling = self.plan()?;
+        filling::run(filling, &self.machine, console)
+    }
+
+    fn plan(&self) -> anyhow::Result<Filling> {
+        let out = &self.out.out;
+        let config = self
+            .learning
+            .settle(FillConfig::default().train, &self.machine)?;
+        let inputs: [&Path; 2] = [&self.image, &self.labels];
+        output::check_volume(out, &inputs)?;
+        let paths = Paths {
+            image: self.image.clone(),
+            labels: self.labels.clone(),
+            out: out.clone(),
+            model: self
+                .model
+                .clone()
+                .unwrap_or_else(|| output::beside(out, model_file::ENDING)),
+            named: out.clone(),
+            report: self
+                .report
+                .clone()
+                .unwrap_or_else(|| output::beside(out, ".html")),
+        };
+        for path in [&paths.model, &paths.report] {
+            output::check_file(path, &inputs)?;
+        }
+        let image = Item::of(&self.image).read()?;
+        let labels = Item::of(&self.labels).read()?;
+        let source = self.labels.display().to_string();
+        same_shape(&labels, &source, &image, &self.image.display().to_string())?;
+        let (labels, scheme) = self.scheme.read(&labels, &self.labels)?;
+        labels.require_two_classes(&scheme.annotated, &source)?;
+        Ok(Filling {
+            paths,
+            image,
+            labels,
+            truth: None,
+            scheme_flag: scheme.annotated.flag(),
+            config,
+            files: Files {
+                folder: self.run.clone(),
+                resume: self.resume,
+            },
+        })
+    }
+}
+
+/// Help that states the default budget as it is.
+fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  unet3d fill image.nii.gz labels.nii.gz -o filled.nii.gz --unlabeled 0
+  unet3d fill image.tif painted.tif -o filled.tif --painted-slices z --minutes 30
+
+Trains for {DEFAULT_MINUTES} minutes unless --minutes or --iterations says otherwise. Beside
+filled.nii.gz it writes the model, filled.unet3d.safetensors, for `unet3d predict`
+on further volumes, and the report, filled.html, with pictures and the expected
+quality. That is measured on one annotated slice of each direction that has three
+or more, which the network does not learn from.
+Ctrl-C stops training early and writes the result of what was learned so far."
+    )
+}

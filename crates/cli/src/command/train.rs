@@ -1,0 +1,242 @@
+//! `train`: learn from a data set.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+use unet3d_train::dataset::{self, DataSet, Split};
+use unet3d_train::run::{Files, RunData, config_of};
+use unet3d_train::validate::HeldOut;
+use unet3d_train::{Case, Error, TrainConfig};
+use unet3d_volume::labels::describe_values;
+
+use super::End;
+use super::evaluate::{class_table, score};
+use crate::arguments::{Json, Machine};
+use crate::console::{self, Console};
+use crate::interrupt::Interrupt;
+use crate::label_flags::LabelFlags;
+use crate::learning_flags::LearningFlags;
+use crate::output;
+use crate::watch::Watch;
+
+/// Learn from a set of annotated volumes
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unet3d train data/ -o run/ --iterations 5000
+  unet3d train data/ -o run/ --resume
+  unet3d predict run/ new.nii.gz -o new-labels.nii.gz
+
+DATASET is a folder as nnU-Net and the Medical Segmentation Decathlon lay it out
+(dataset.json, imagesTr, labelsTr; a class named `ignore` is not annotated), or a
+TOML list of image and label paths. split.tsv (columns case, subject, split) says
+who is held out; without it a fifth of the subjects is.
+
+RUN holds config.toml (every setting), log.jsonl (one line a step), the best and
+the last model, and a checkpoint. Ctrl-C, or even a power cut, loses nothing that
+a checkpoint has: --resume goes on, to the same bits as an undisturbed run.")]
+pub(crate) struct Train {
+    /// Data set folder, or a TOML list of cases
+    #[arg(value_name = "DATASET")]
+    data: PathBuf,
+
+    /// Folder of the run
+    #[arg(short, long, value_name = "RUN")]
+    out: PathBuf,
+
+    /// Go on with the run in RUN, under the configuration it was begun with
+    #[arg(long)]
+    resume: bool,
+
+    #[command(flatten)]
+    labels: LabelFlags,
+
+    #[command(flatten)]
+    learning: LearningFlags,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+/// What can be trained.
+struct Plan {
+    config: TrainConfig,
+    data: RunData,
+    data_set: DataSet,
+}
+
+impl Train {
+    /// Checks, loads, trains.
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let plan = self.plan(console)?;
+        let threads = self.machine.start_threads()?;
+        let interrupt = Interrupt::listen()?;
+        let mut watch = Watch::new(console, interrupt.clone());
+        let files = Files {
+            folder: Some(self.out.clone()),
+            resume: self.resume,
+        };
+        dataset::write_split(&plan.data_set.cases, &self.out.join(dataset::SPLIT_FILE))?;
+        let outcome = unet3d_train::run(&plan.config, plan.data, &files, &threads, &mut watch);
+        watch.close();
+        let outcome = outcome?;
+
+        let best = outcome
+            .validations
+            .iter()
+            .filter(|v| v.best)
+            .max_by_key(|v| v.step);
+        console.result(format_args!(
+            "{} steps in {}.",
+            console::count(outcome.steps),
+            console::duration(outcome.elapsed_s)
+        ))?;
+        if let Some(report) = &outcome.report {
+            console.result("\nScores of the last model on what was held out:\n")?;
+            console.result(format_args!("{}\n", class_table(&report.overall)))?;
+        }
+        if let Some(best) = best {
+            console.result(format_args!(
+                "Best model: step {}, mean IoU {}, mean Dice {}.",
+                best.step,
+                score(best.mean_iou),
+                score(best.mean_dice)
+            ))?;
+        }
+        let run = self.out.display();
+        let stopped = outcome.stopped && interrupt.asked();
+        if stopped {
+            console.note(format_args!(
+                "Interrupted and saved. Go on with: unet3d train {} -o {run} --resume",
+                self.data.display()
+            ));
+        }
+        console.result(format_args!(
+            "Wrote {run}: the best and the last model, the log, the configuration.\n\
+             Use it: unet3d predict {run} IMAGE -o OUT"
+        ))?;
+        let scored = outcome.report.as_ref().map(|r| &r.overall);
+        console.json(&json!({
+            "iterations": outcome.steps,
+            "elapsed_s": outcome.elapsed_s,
+            "mean_iou": best.and_then(|b| b.mean_iou),
+            "mean_dice": best.and_then(|b| b.mean_dice),
+            "best_step": best.map(|b| b.step),
+            "last": scored,
+            "interrupted": stopped,
+            "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
+            "out": self.out,
+        }))?;
+        Ok(if stopped { End::Interrupted } else { End::Done })
+    }
+
+    fn plan(&self, console: Console) -> anyhow::Result<Plan> {
+        let base = if self.resume {
+            config_of(&self.out).context("--resume")?
+        } else {
+            // Long before the data are read.
+            if holds_a_run(&self.out) {
+                bail!(
+                    "{}: the folder holds a run already. Go on with it (--resume), or choose another folder.",
+                    self.out.display()
+                );
+            }
+            TrainConfig::default()
+        };
+        let config = self.learning.settle(base, &self.machine)?;
+        let mut data_set = match dataset::find(&self.data, self.labels.scheme()?.as_ref()) {
+            Err(Error::NoScheme { labels }) => return Err(ask(&self.data, &labels)),
+            found => found?,
+        };
+        data_set.settle_classes()?;
+        let mut training = load(&data_set, Split::Train, &config)?;
+        let mut held_out = HeldOut {
+            cases: load(&data_set, Split::Validate, &config)?,
+            ..HeldOut::default()
+        };
+        same_channels(training.iter().chain(&held_out.cases))?;
+        let mut how = data_set.how_split.clone();
+        if held_out.cases.is_empty() {
+            held_out = HeldOut::slices_of(&mut training)?;
+            if !held_out.is_empty() {
+                how.push_str("; annotated slices are held out instead of cases");
+            }
+        }
+        console.note(format_args!(
+            "{}: {} cases to learn from, {} held out ({how}).",
+            self.data.display(),
+            training.len(),
+            held_out.cases.len(),
+        ));
+        output::check_folder(&self.out)?;
+        Ok(Plan {
+            config,
+            data: RunData {
+                training,
+                held_out,
+                record: data_set.record(),
+            },
+            data_set,
+        })
+    }
+}
+
+/// Reads the cases of a split, naming the files of one that is refused.
+fn load(data_set: &DataSet, split: Split, config: &TrainConfig) -> anyhow::Result<Vec<Case>> {
+    let cases = data_set.of(split).map(|files| {
+        let read = data_set.load_case(files, &config.normalise);
+        read.with_context(|| {
+            format!(
+                "{} with {}",
+                files.images[0].display(),
+                files.labels.display()
+            )
+        })
+    });
+    cases.collect()
+}
+
+/// Whether a folder holds a run that has saved anything.
+fn holds_a_run(folder: &Path) -> bool {
+    folder.join("checkpoint.safetensors").exists()
+}
+
+/// The question which voxels are annotated, with the values of one label file.
+fn ask(data: &Path, labels: &Path) -> anyhow::Error {
+    let source = labels.display().to_string();
+    let volume = match unet3d_volume::read(labels) {
+        Ok(volume) => volume,
+        Err(error) => return error.into(),
+    };
+    match describe_values(&volume, &source) {
+        Ok(found) => anyhow::anyhow!(
+            "{}: what the values of its labels mean is not said. In {source}:\n\n{found}",
+            data.display()
+        ),
+        Err(error) => error.into(),
+    }
+}
+
+/// Refuses cases whose images differ in their number of channels.
+fn same_channels<'a>(cases: impl Iterator<Item = &'a Case>) -> anyhow::Result<()> {
+    let mut first: Option<&Case> = None;
+    for case in cases {
+        let first = *first.get_or_insert(case);
+        if case.image.channels != first.image.channels {
+            bail!(
+                "case {}: {} channels, case {} has {}; all images of a data set need the same channels.",
+                case.name,
+                case.image.channels,
+                first.name,
+                first.image.channels
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,465 @@
+//! The job of `fill` and `demo`: train on the annotated slices, segment the
+//! volume, write the result, the model and the report, and say how good it is.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use serde_json::json;
+use unet3d_kernels::{Isa, Threads};
+use unet3d_metrics::{Confusion, Scores};
+use unet3d_train::fill::FillResult;
+use unet3d_train::run::Files;
+use unet3d_train::{FillConfig, TrainConfig, fill};
+use unet3d_volume::{Label, Labels, Volume};
+
+use crate::arguments::Machine;
+use crate::command::End;
+use crate::command::evaluate::class_table;
+use crate::command::info::spacing;
+use crate::console::{self, Console};
+use crate::interrupt::Interrupt;
+use crate::output;
+use crate::report::{self, Quality, Report, Slices};
+use crate::watch::Watch;
+use crate::{model_file, parse};
+
+/// A checked fill.
+pub(crate) struct Filling {
+    /// Where everything is read from and written to.
+    pub(crate) paths: Paths,
+    /// The image as its file holds it.
+    pub(crate) image: Volume,
+    /// What is annotated.
+    pub(crate) labels: Labels,
+    /// What is right everywhere, where that is known.
+    pub(crate) truth: Option<Labels>,
+    /// The flag that says which voxels are annotated.
+    pub(crate) scheme_flag: String,
+    /// How to train.
+    pub(crate) config: TrainConfig,
+    /// Where checkpoints are kept, if they are.
+    pub(crate) files: Files,
+}
+
+/// The files of a fill.
+pub(crate) struct Paths {
+    pub(crate) image: PathBuf,
+    pub(crate) labels: PathBuf,
+    pub(crate) out: PathBuf,
+    pub(crate) model: PathBuf,
+    pub(crate) report: PathBuf,
+    /// What `--json` calls `out`: the file, or the folder of the demo.
+    pub(crate) named: PathBuf,
+}
+
+/// Trains, predicts, writes, tells.
+///
+/// # Errors
+/// Where training refuses the data, or a file cannot be written.
+pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyhow::Result<End> {
+    let started = Instant::now();
+    let threads = machine.start_threads()?;
+    let interrupt = Interrupt::listen()?;
+    let mut watch = Watch::new(console, interrupt.clone());
+    let config = FillConfig {
+        train: filling.config.clone(),
+        files: filling.files.clone(),
+        ..FillConfig::default()
+    };
+    let result = fill(
+        &filling.image,
+        &filling.labels,
+        &config,
+        &threads,
+        &mut watch,
+    );
+    watch.close();
+    let result = result.with_context(|| filling.paths.image.display().to_string())?;
+    for warning in &result.warnings {
+        console.note(format_args!("Note: {warning}."));
+    }
+    let measured = filling
+        .truth
+        .as_ref()
+        .map(|truth| compare(&filling, truth, &result));
+    let expected = result.expected.as_ref().map(|e| &e.overall);
+
+    let paths = &filling.paths;
+    unet3d_volume::write(
+        &paths.out,
+        &result.labels.to_volume(result.labels.unlabeled_value()),
+    )?;
+    model_file::write(&paths.model, &result.model)?;
+    let elapsed_s = started.elapsed().as_secs_f64();
+    let page = page(
+        &filling,
+        &result,
+        measured.as_ref(),
+        &watch,
+        &threads,
+        elapsed_s,
+    );
+    output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
+
+    tell(&filling, &result, measured.as_ref(), elapsed_s, console)?;
+    let mean = |scores: Option<&Scores>| scores.and_then(|s| s.mean_iou);
+    let shown = measured.as_ref().or(expected);
+    console.json(&json!({
+        "mean_iou": mean(shown),
+        "expected_iou": mean(expected),
+        "classes": shown.map(|s| &s.classes),
+        "expected_classes": expected.map(|s| &s.classes),
+        "held_out": { "z": result.held_out[0], "y": result.held_out[1], "x": result.held_out[2] },
+        "elapsed_s": elapsed_s,
+        "training_s": result.training_s,
+        "iterations": result.steps,
+        "interrupted": interrupt.asked(),
+        "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
+        "out": paths.named,
+        "segmentation": paths.out,
+        "model": paths.model,
+        "report": paths.report,
+    }))?;
+    Ok(if interrupt.asked() {
+        End::Interrupted
+    } else {
+        End::Done
+    })
+}
+
+/// The result against the truth, on the voxels that were not annotated.
+fn compare(filling: &Filling, truth: &Labels, result: &FillResult) -> Scores {
+    let mut confusion = Confusion::new(truth.classes.len());
+    confusion.add(
+        &truth.voxels,
+        &result.labels.voxels,
+        Some(&filling.labels.voxels),
+    );
+    Scores::new(&confusion, &truth.classes)
+}
+
+fn tell(
+    filling: &Filling,
+    result: &FillResult,
+    measured: Option<&Scores>,
+    elapsed_s: f64,
+    console: Console,
+) -> anyhow::Result<()> {
+    let paths = &filling.paths;
+    console.result(format_args!(
+        "{} steps in {}.\n",
+        console::count(result.steps),
+        console::duration(elapsed_s)
+    ))?;
+    if let Some(measured) = measured {
+        console
+            .result("Against the phantom's own truth, on the voxels that were not annotated:\n")?;
+        console.result(format_args!("{}\n", class_table(measured)))?;
+    }
+    match &result.expected {
+        Some(expected) if measured.is_some() => {
+            let mean = expected.overall.mean_iou.unwrap_or_default();
+            console.result(format_args!(
+                "Without a truth, {} would have promised a mean IoU of {mean:.3}.\n",
+                slices_held_out(result)
+            ))?;
+        }
+        Some(expected) => {
+            console.result(format_args!(
+                "Expected quality, measured on {}, which the network did not learn from:\n",
+                slices_held_out(result)
+            ))?;
+            console.result(format_args!("{}\n", class_table(&expected.overall)))?;
+        }
+        None => {}
+    }
+    console.result("Written:")?;
+    for (path, what) in written(paths, measured.is_some()) {
+        console.result(format_args!("  {path:<34} {what}"))?;
+    }
+    console.result("\nNext:")?;
+    for (sentence, command) in next(paths, &filling.scheme_flag, measured.is_some()) {
+        console.result(format_args!("  {sentence}\n    {command}"))?;
+    }
+    Ok(())
+}
+
+/// `the annotated slices z 10, y 56`.
+fn slices_held_out(result: &FillResult) -> String {
+    let named = (0..3).flat_map(|axis| {
+        let slices = result.held_out[axis].iter();
+        slices.map(move |i| format!("{} {i}", parse::AXES[axis]))
+    });
+    let named: Vec<String> = named.collect();
+    let noun = if named.len() == 1 { "slice" } else { "slices" };
+    format!("the annotated {noun} {}", named.join(", "))
+}
+
+fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut add =
+        |path: &PathBuf, what: &str| out.push((path.display().to_string(), what.to_owned()));
+    if demo {
+        add(&paths.image, "the phantom's image, three channels");
+        add(&paths.labels, "the annotated slices; 3 is not annotated");
+        add(
+            &paths.out.with_file_name("truth.tif"),
+            "what is right everywhere",
+        );
+    }
+    add(&paths.out, "the segmentation of every voxel");
+    add(&paths.model, "the model, for further volumes");
+    add(
+        &paths.report,
+        "the report with pictures: open it in a browser",
+    );
+    out
+}
+
+fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    if demo {
+        out.push((
+            "Fill a volume of your own, of which some slices are annotated:".into(),
+            "unet3d fill IMAGE LABELS -o OUT --unlabeled 0".to_owned(),
+        ));
+    } else {
+        out.push((
+            "Not good enough? Annotate a slice where the result is worst, and train longer:".into(),
+            format!(
+                "unet3d fill {} {} -o {} {flag} --minutes 30",
+                paths.image.display(),
+                paths.labels.display(),
+                paths.out.display()
+            ),
+        ));
+    }
+    out.push((
+        "Segment further images of the same kind without annotation:".into(),
+        format!("unet3d predict {} IMAGE -o OUT", paths.model.display()),
+    ));
+    out
+}
+
+/// All that the report shows.
+fn page<'a>(
+    filling: &'a Filling,
+    result: &'a FillResult,
+    measured: Option<&Scores>,
+    watch: &'a Watch,
+    threads: &Threads,
+    elapsed_s: f64,
+) -> Report<'a> {
+    let paths = &filling.paths;
+    let (image, labels) = (&filling.image, &filling.labels);
+    let annotated = annotated_slices(labels, &result.held_out);
+    let counts = annotated.clone().map(|a| a.len());
+    let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
+    let slices: usize = counts.iter().sum();
+    let from = if slices == 0 {
+        format!(
+            "{} of the voxels, which were annotated",
+            console::percent(share)
+        )
+    } else {
+        format!(
+            "{slices} annotated slices ({} across z, {} across y, {} across x)",
+            counts[0], counts[1], counts[2]
+        )
+    };
+    let shown = measured.or(result.expected.as_ref().map(|e| &e.overall));
+    let quality = Quality {
+        measured_on: measured_on(result, measured),
+        mean_iou: shown.and_then(|s| s.mean_iou),
+        classes: shown.map_or_else(Vec::new, |s| {
+            s.classes
+                .iter()
+                .map(|c| (c.iou, c.dice, c.voxels))
+                .collect()
+        }),
+    };
+    Report {
+        title: if measured.is_some() {
+            "A phantom, filled from a few slices".into()
+        } else {
+            format!(
+                "{}, filled",
+                paths
+                    .image
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+            )
+        },
+        summary: format!(
+            "Every one of {} voxels, learned from {from}.",
+            console::count(labels.voxels.len() as u64)
+        ),
+        program: format!(
+            "Written by unet3d {}: 3D segmentation from sparse annotation, after Cicek et al., MICCAI 2016. \
+             This file holds everything it shows.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        facts: facts(filling, result, watch, threads, share, elapsed_s),
+        classes: &labels.classes,
+        slices: Slices {
+            image,
+            annotation: &labels.voxels,
+            result: &result.labels.voxels,
+            truth: filling.truth.as_ref().map(|t| &t.voxels[..]),
+            annotated,
+            held_out: result.held_out.clone(),
+        },
+        quality,
+        losses: &watch.losses,
+        scores: &watch.scores,
+        written: written(paths, measured.is_some()),
+        next: next(paths, &filling.scheme_flag, measured.is_some()),
+    }
+}
+
+/// The slices annotated as a whole, by the labels' own rule.
+fn annotated_slices(labels: &Labels, held_out: &[Vec<usize>; 3]) -> [Vec<usize>; 3] {
+    let mut found = labels.annotated_slices();
+    for axis in 0..3 {
+        found[axis].extend(&held_out[axis]);
+        found[axis].sort_unstable();
+        found[axis].dedup();
+        // Where everything is annotated there are no "annotated slices".
+        if found[axis].len() == labels.geometry.shape[axis]
+            && labels.voxels.iter().all(|l| *l != Label::UNLABELED)
+        {
+            found[axis].clear();
+        }
+    }
+    found
+}
+
+fn measured_on(result: &FillResult, measured: Option<&Scores>) -> String {
+    let expected = result.expected.as_ref().and_then(|e| e.overall.mean_iou);
+    match (measured, expected) {
+        (Some(measured), Some(expected)) => format!(
+            "Measured on the {} voxels that were not annotated, against the phantom's own truth. {} alone, \
+             as without a truth, would have said {expected:.3}.",
+            console::count(measured.voxels),
+            capital(&slices_held_out(result)),
+        ),
+        (Some(measured), None) => format!(
+            "Measured on the {} voxels that were not annotated, against the phantom's own truth.",
+            console::count(measured.voxels)
+        ),
+        (None, Some(_)) => format!(
+            "Measured on {}, which the network did not learn from. Slices between annotated ones \
+             should come out about as well; parts that look unlike anything annotated may not.",
+            slices_held_out(result)
+        ),
+        (None, None) => "Not measured: no direction has three annotated slices, so all were needed to learn from. \
+             Annotate a third slice in one direction and the next run will say how good it is. Until then, judge by the pictures below."
+            .into(),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+type Facts = Vec<(&'static str, Vec<(&'static str, String)>)>;
+
+fn facts(
+    filling: &Filling,
+    result: &FillResult,
+    watch: &Watch,
+    threads: &Threads,
+    share: f64,
+    elapsed_s: f64,
+) -> Facts {
+    let (image, labels) = (&filling.image, &filling.labels);
+    let (network, pipeline) = (&result.model.network, &result.model.pipeline);
+    let counts = labels.class_voxels();
+    let classes: Vec<String> = labels
+        .classes
+        .iter()
+        .zip(&counts)
+        .map(|(class, n)| format!("{} {}", console::count(*n as u64), class.name))
+        .collect();
+    let config = &filling.config;
+    let preset = match config.network {
+        Some(_) => "as configured".to_owned(),
+        None => config.preset.to_string(),
+    };
+    let memory = watch
+        .needs
+        .map_or_else(String::new, |n| console::bytes(n.peak_bytes()));
+    vec![
+        (
+            "Volume",
+            vec![
+                ("image", filling.paths.image.display().to_string()),
+                (
+                    "voxels",
+                    format!(
+                        "{} (z, y, x), {} channel{}, {}",
+                        console::shape(image.geometry.shape),
+                        image.channels,
+                        if image.channels == 1 { "" } else { "s" },
+                        image.type_name()
+                    ),
+                ),
+                ("spacing", spacing(image.geometry.spacing_mm)),
+                ("labels", filling.paths.labels.display().to_string()),
+                (
+                    "annotated",
+                    format!(
+                        "{} of the voxels: {}",
+                        console::percent(share),
+                        classes.join(", ")
+                    ),
+                ),
+            ],
+        ),
+        (
+            "Network",
+            vec![
+                ("preset", preset),
+                (
+                    "parameters",
+                    console::count(network.parameter_count() as u64),
+                ),
+                ("levels", network.config().levels.len().to_string()),
+                (
+                    "patch",
+                    format!("{} voxels", console::shape(pipeline.patch)),
+                ),
+            ],
+        ),
+        (
+            "Training",
+            vec![
+                ("steps", console::count(result.steps)),
+                (
+                    "ended",
+                    if result.stopped {
+                        "by the user".into()
+                    } else {
+                        "as planned".into()
+                    },
+                ),
+                ("training", console::duration(result.training_s)),
+                ("in all", console::duration(elapsed_s)),
+                ("seed", config.seed.to_string()),
+            ],
+        ),
+        (
+            "Machine",
+            vec![
+                ("threads", threads.count().to_string()),
+                ("instructions", Isa::best().name().to_owned()),
+                ("memory planned", memory),
+            ],
+        ),
+    ]
+}
