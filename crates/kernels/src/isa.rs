@@ -1,6 +1,6 @@
 //! Which vector instructions the kernels use: found once, handed down as a value.
 //!
-//! Kernels are written once over [`pulp::Simd`]; [`Isa::run`] compiles them for
+//! Kernels are written once over [`pulp::Simd`]; `Isa::run` compiles them for
 //! each instruction set and picks one at run time. Every level below the best
 //! can be forced, so that each can be tested on one machine.
 

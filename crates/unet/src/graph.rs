@@ -1,7 +1,7 @@
 //! The U as data: a list of nodes of seven kinds, read top-down for the forward
 //! pass and bottom-up for the backward pass.
 //!
-//! A [`Value`] is what a node makes. Convolutions, up-convolutions and poolings
+//! A value is what a node makes. Convolutions, up-convolutions and poolings
 //! write theirs to memory. Normalisation, activation and dropout change what a
 //! stored value means: they are applied when it is next read. A concatenation
 //! is only a way of reading two values.

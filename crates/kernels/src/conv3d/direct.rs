@@ -1,9 +1,9 @@
 //! Direct convolution on register tiles.
 //!
 //! Forward: a task is a few rows of one output plane. The input rows that it
-//! needs are loaded (transformed, padded, [`I_BLOCK`] channels at a time) into
+//! needs are loaded (transformed, padded, `I_BLOCK` channels at a time) into
 //! scratch that stays in the second-level cache; then for each block of
-//! [`PANEL`] output channels, six neighbouring voxels by 16 channels are kept
+//! `PANEL` output channels, six neighbouring voxels by 16 channels are kept
 //! in registers over all taps. In a row the taps along w and the channels lie
 //! side by side, so the innermost loop runs over `kw * i` without a break.
 //!

@@ -96,7 +96,7 @@ pub struct Context<'a> {
     pub isa: Isa,
 }
 
-/// One way to convolve. All agree with [`reference`] within docs/numerics.md.
+/// One way to convolve. All agree with [`mod@reference`] within docs/numerics.md.
 pub trait Kernel: Sync {
     /// Short name, as printed by profiles and benchmarks.
     fn name(&self) -> &'static str;
