@@ -45,8 +45,7 @@ impl Kernel for Reference {
                                 for kh in 0..kernel_h {
                                     for kw in 0..kernel_w {
                                         for i in 0..in_c {
-                                            let x =
-                                                problem.input.value(n, [d + kd, h + kh, w + kw], i);
+                                            let x = x[shape.at(n, [d + kd, h + kh, w + kw]) + i];
                                             let tap = (kd * kernel_h + kh) * kernel_w + kw;
                                             let weight = weights[(tap * in_c + i) * y.c + o];
                                             sum += f64::from(x) * f64::from(weight);
@@ -89,8 +88,7 @@ impl Kernel for Reference {
                                 for d in 0..y.space[0] {
                                     for h in 0..y.space[1] {
                                         for w in 0..y.space[2] {
-                                            let x =
-                                                problem.input.value(n, [d + kd, h + kh, w + kw], i);
+                                            let x = x[shape.at(n, [d + kd, h + kh, w + kw]) + i];
                                             let dy = d_out[y.at(n, [d, h, w]) + o];
                                             sum += f64::from(x) * f64::from(dy);
                                         }
