@@ -1,5 +1,7 @@
 //! The loop as a whole: it learns, it resumes, and threads change nothing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -251,25 +253,28 @@ fn resuming_refuses_another_run() {
 fn it_learns_and_fills_a_small_volume() {
     let (volume, labels) = ball();
     let threads = Threads::new(2).unwrap();
-    let mut config = FillConfig::default();
-    config.train = TrainConfig {
+    let mut train = TrainConfig {
         budget: Budget::iterations(60),
         augment: AugmentConfig::none(),
         validate_every: 0,
         batch: Some(1),
+        optimizer: OptimizerConfig::Adam {
+            rate: 1e-2,
+            betas: [0.9, 0.999],
+            weight_decay: 0.0,
+        },
         ..tiny()
     };
-    config.train.network = config.train.network.map(|network| UNetConfig {
+    train.network = train.network.map(|network| UNetConfig {
         dropout: 0.0,
         normalisation: Normalisation::Instance,
         ..network
     });
-    config.train.optimizer = OptimizerConfig::Adam {
-        rate: 1e-2,
-        betas: [0.9, 0.999],
-        weight_decay: 0.0,
+    let config = FillConfig {
+        train,
+        probabilities: true,
+        ..FillConfig::default()
     };
-    config.probabilities = true;
     let result = fill(&volume, &labels, &config, &threads, &mut ()).unwrap();
     let loss = |r: &StepRecord| r.loss.total;
     // Batches are of one small patch, so single losses jump.
