@@ -94,18 +94,18 @@ impl Stains {
             ];
         }
         let dense = step(self.density.at(p), 0.36, 0.56);
-        let like_tubule = step(self.epithelium.at(p), 0.42, 0.66);
+        let like_tubule = step(self.epithelium.at(p), 0.48, 0.74);
         let alive = dense * step(cell.own[1], 0.12, 0.13);
         [
             0.03 + dense * (0.06 + 0.12 * like_tubule) + 0.45 * granule * dense,
             0.02 + nucleus * alive,
-            0.03 + dense * (0.08 + 0.12 * like_tubule + (0.10 + 0.42 * like_tubule) * border),
+            0.03 + dense * (0.08 + 0.12 * like_tubule + (0.10 + 0.32 * like_tubule) * border),
         ]
     }
 
     /// Lectin on the surface towards the lumen, in patches, `distance` from it.
     fn rim(&self, p: Point, distance: f32) -> f32 {
-        (0.12 + 0.55 * step(self.patches.at(p), 0.25, 0.8)) * bell(distance, 1.1)
+        (0.25 + 0.50 * step(self.patches.at(p), 0.25, 0.8)) * bell(distance, 1.1)
     }
 }
 
