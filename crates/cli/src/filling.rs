@@ -86,11 +86,12 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
     let expected = result.expected.as_ref().map(|e| &e.overall);
 
     let paths = &filling.paths;
+    // The model first: should the rest fail, `predict` can still make it.
+    model_file::write(&paths.model, &result.model)?;
     unet3d_volume::write(
         &paths.out,
         &result.labels.to_volume(result.labels.unlabeled_value()),
     )?;
-    model_file::write(&paths.model, &result.model)?;
     let elapsed_s = started.elapsed().as_secs_f64();
     let page = page(
         &filling,
@@ -175,9 +176,12 @@ fn tell(
         None => {}
     }
     console.result("Written:")?;
-    for (path, what) in written(paths, measured.is_some()) {
-        console.result(format_args!("  {path:<34} {what}"))?;
-    }
+    let written = written(paths, measured.is_some());
+    let rows: Vec<Vec<String>> = written
+        .into_iter()
+        .map(|(path, what)| vec![path, what])
+        .collect();
+    console.result(console::table(&rows, "<<"))?;
     console.result("\nNext:")?;
     for (sentence, command) in next(paths, &filling.scheme_flag, measured.is_some()) {
         console.result(format_args!("  {sentence}\n    {command}"))?;

@@ -31,8 +31,18 @@ Examples:
 
 DATASET is a folder as nnU-Net and the Medical Segmentation Decathlon lay it out
 (dataset.json, imagesTr, labelsTr; a class named `ignore` is not annotated), or a
-TOML list of image and label paths. split.tsv (columns case, subject, split) says
-who is held out; without it a fifth of the subjects is.
+TOML list of files:
+
+  [labels]                 # or painted_slices = [\"z\"], dense = true, masks = true
+  unlabeled = 0
+  classes = [{ value = 1, name = \"inside\" }, { value = 2, name = \"membrane\" }]
+  [[case]]
+  image = \"a.tif\"          # a list: one file a channel
+  labels = \"a-labels.tif\"
+  subject = \"mouse 1\"      # optional, as is split = \"train\", \"validate\" or \"test\"
+
+split.tsv beside the data (columns case, subject, split) says who is held out;
+without it a fifth of the subjects is, or, where these are few, annotated slices.
 
 RUN holds config.toml (every setting), log.jsonl (one line a step), the best and
 the last model, and a checkpoint. Ctrl-C, or even a power cut, loses nothing that

@@ -67,14 +67,11 @@ impl<'a> Painter<'a> {
         for row in 0..rows {
             for column in 0..columns {
                 let voxel = plane.voxel(row * step, column * step);
-                let mut colour = self.colour(voxel);
-                if let Some(labels) = labels {
-                    colour = match labels[voxel].class() {
-                        Some(class) => mix(colour, palette::of_class(class), OPACITY),
-                        None => colour.map(|v| (f32::from(v) * DIMMED) as u8),
-                    };
-                }
-                rgb.extend(colour);
+                rgb.extend(match labels.map(|l| l[voxel].class()) {
+                    None => self.colour(voxel),
+                    Some(Some(class)) => mix(self.gray(voxel), palette::of_class(class), OPACITY),
+                    Some(None) => self.gray(voxel).map(|v| (f32::from(v) * DIMMED) as u8),
+                });
             }
         }
         let mut html = String::new();
@@ -89,17 +86,33 @@ impl<'a> Painter<'a> {
 
     /// One channel as gray, two or three as red, green and blue.
     fn colour(&self, voxel: usize) -> [u8; 3] {
-        let voxels = self.volume.geometry.voxels();
-        let level = |c: usize| {
-            let (low, high) = self.range[c];
-            let value = self.volume.samples.f32_at(c * voxels + voxel);
-            (255.0 * ((value - low) / (high - low)).clamp(0.0, 1.0)) as u8
-        };
         match self.range.len() {
-            1 => [level(0); 3],
-            2 => [level(0), level(1), level(0)],
-            _ => [level(0), level(1), level(2)],
+            1 => [self.level(0, voxel); 3],
+            2 => [
+                self.level(0, voxel),
+                self.level(1, voxel),
+                self.level(0, voxel),
+            ],
+            _ => [0, 1, 2].map(|c| self.level(c, voxel)),
         }
+    }
+
+    /// The mean of the channels: under the colours of classes, colours of the
+    /// image would only confuse.
+    fn gray(&self, voxel: usize) -> [u8; 3] {
+        let channels = self.range.len();
+        let sum: usize = (0..channels)
+            .map(|c| usize::from(self.level(c, voxel)))
+            .sum();
+        [(sum / channels.max(1)) as u8; 3]
+    }
+
+    /// A sample between black (0) and white (255).
+    fn level(&self, channel: usize, voxel: usize) -> u8 {
+        let (low, high) = self.range[channel];
+        let index = channel * self.volume.geometry.voxels() + voxel;
+        let value = self.volume.samples.f32_at(index);
+        (255.0 * ((value - low) / (high - low)).clamp(0.0, 1.0)) as u8
     }
 }
 
