@@ -8,11 +8,11 @@ use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::norm::{self, Normalised};
 use unet3d_kernels::{Dropout, Isa, Shape, Source, Threads, Transform, pool3d, upconv3d};
 
-/// (n, space, in channels, out channels, window)
-type Case = (usize, [usize; 3], usize, usize, [usize; 3]);
+/// (n, space, in channels, out channels, window).
+type Up = (usize, [usize; 3], usize, usize, [usize; 3]);
 
 /// At, below and above the register tile (6 x 16) and the points of a load.
-const UP: &[Case] = &[
+const UP: &[Up] = &[
     (1, [1, 1, 1], 1, 1, [2, 2, 2]),
     (2, [2, 3, 5], 16, 16, [2, 2, 2]),
     (1, [3, 2, 6], 17, 15, [1, 2, 2]),

@@ -99,9 +99,10 @@ impl WithSimd for Forward<'_> {
                 let start = x.at(n, place([d, h, w], window, tap));
                 for c in 0..y.c {
                     let value = input.data[start + c];
-                    let value = input
-                        .transform
-                        .map_or(value, |t| t.apply(value, n * y.c + c, start + c));
+                    let value = match input.transform {
+                        Some(t) => t.apply(value, n * y.c + c, start + c),
+                        None => value,
+                    };
                     out[c] = if tap == 0 || value > out[c] {
                         value
                     } else {
@@ -149,9 +150,10 @@ impl WithSimd for Backward<'_> {
                         let start = x.at(n, place([d, h, w], window, tap)) + c0;
                         for c in 0..many {
                             let value = input.data[start + c];
-                            let value = input
-                                .transform
-                                .map_or(value, |t| t.apply(value, n * y.c + c0 + c, start + c));
+                            let value = match input.transform {
+                                Some(t) => t.apply(value, n * y.c + c0 + c, start + c),
+                                None => value,
+                            };
                             let better = tap == 0 || value > best[c];
                             best[c] = if better { value } else { best[c] };
                             at[c] = if better { tap as u32 } else { at[c] };

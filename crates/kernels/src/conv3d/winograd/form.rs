@@ -21,37 +21,48 @@ pub(super) const fn inputs(m: usize) -> usize {
     if m == 1 { 1 } else { m + 2 }
 }
 
+/// `factor * a + b`.
+#[inline(always)]
+fn fma<S: Simd>(simd: S, factor: f32, a: S::f32s, b: S::f32s) -> S::f32s {
+    mul_add(simd, simd.splat_f32s(factor), a, b)
+}
+
 /// `B' d`.
 #[inline(always)]
 pub(super) fn input<S: Simd>(simd: S, m: usize, d: [S::f32s; MOST]) -> [S::f32s; MOST] {
-    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
-    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
     let [d0, d1, d2, d3, d4, d5] = d;
     match m {
         4 => {
-            let (p, q) = (fma(-4.0, d2, d4), fma(-4.0, d1, d3));
-            let (r, s) = (sub(d4, d2), sub(d3, d1));
+            let (p, q) = (fma(simd, -4.0, d2, d4), fma(simd, -4.0, d1, d3));
+            let (r, s) = (simd.sub_f32s(d4, d2), simd.sub_f32s(d3, d1));
             [
-                fma(4.0, d0, fma(-5.0, d2, d4)),
-                add(p, q),
-                sub(p, q),
-                fma(2.0, s, r),
-                fma(-2.0, s, r),
-                fma(4.0, d1, fma(-5.0, d3, d5)),
+                fma(simd, 4.0, d0, fma(simd, -5.0, d2, d4)),
+                simd.add_f32s(p, q),
+                simd.sub_f32s(p, q),
+                fma(simd, 2.0, s, r),
+                fma(simd, -2.0, s, r),
+                fma(simd, 4.0, d1, fma(simd, -5.0, d3, d5)),
             ]
         }
         3 => {
-            let r = sub(d3, d1);
+            let r = simd.sub_f32s(d3, d1);
             [
-                fma(2.0, sub(d0, d2), r),
-                fma(-2.0, d1, sub(d3, d2)),
-                fma(2.0, d1, fma(-3.0, d2, d3)),
+                fma(simd, 2.0, simd.sub_f32s(d0, d2), r),
+                fma(simd, -2.0, d1, simd.sub_f32s(d3, d2)),
+                fma(simd, 2.0, d1, fma(simd, -3.0, d2, d3)),
                 r,
-                fma(-2.0, r, sub(d4, d2)),
+                fma(simd, -2.0, r, simd.sub_f32s(d4, d2)),
                 d5,
             ]
         }
-        2 => [sub(d0, d2), add(d1, d2), sub(d2, d1), sub(d1, d3), d4, d5],
+        2 => [
+            simd.sub_f32s(d0, d2),
+            simd.add_f32s(d1, d2),
+            simd.sub_f32s(d2, d1),
+            simd.sub_f32s(d1, d3),
+            d4,
+            d5,
+        ],
         _ => d,
     }
 }
@@ -59,33 +70,43 @@ pub(super) fn input<S: Simd>(simd: S, m: usize, d: [S::f32s; MOST]) -> [S::f32s;
 /// `A' p`, the outputs in the first `m` places.
 #[inline(always)]
 pub(super) fn output<S: Simd>(simd: S, m: usize, p: [S::f32s; MOST]) -> [S::f32s; MOST] {
-    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
-    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
     let [p0, p1, p2, p3, p4, p5] = p;
     match m {
         4 => {
-            let (s1, d1, s2, d2) = (add(p1, p2), sub(p1, p2), add(p3, p4), sub(p3, p4));
+            let (s1, d1, s2, d2) = (
+                simd.add_f32s(p1, p2),
+                simd.sub_f32s(p1, p2),
+                simd.add_f32s(p3, p4),
+                simd.sub_f32s(p3, p4),
+            );
             [
-                add(add(p0, s1), s2),
-                fma(2.0, d2, d1),
-                fma(4.0, s2, s1),
-                add(fma(8.0, d2, d1), p5),
+                simd.add_f32s(simd.add_f32s(p0, s1), s2),
+                fma(simd, 2.0, d2, d1),
+                fma(simd, 4.0, s2, s1),
+                simd.add_f32s(fma(simd, 8.0, d2, d1), p5),
                 p4,
                 p5,
             ]
         }
         3 => {
-            let (s, d) = (add(p1, p2), sub(p1, p2));
+            let (s, d) = (simd.add_f32s(p1, p2), simd.sub_f32s(p1, p2));
             [
-                add(add(p0, s), p3),
-                fma(2.0, p3, d),
-                add(fma(4.0, p3, s), p4),
+                simd.add_f32s(simd.add_f32s(p0, s), p3),
+                fma(simd, 2.0, p3, d),
+                simd.add_f32s(fma(simd, 4.0, p3, s), p4),
                 p3,
                 p4,
                 p5,
             ]
         }
-        2 => [add(p0, add(p1, p2)), sub(sub(p1, p2), p3), p2, p3, p4, p5],
+        2 => [
+            simd.add_f32s(p0, simd.add_f32s(p1, p2)),
+            simd.sub_f32s(simd.sub_f32s(p1, p2), p3),
+            p2,
+            p3,
+            p4,
+            p5,
+        ],
         _ => p,
     }
 }
@@ -93,34 +114,39 @@ pub(super) fn output<S: Simd>(simd: S, m: usize, p: [S::f32s; MOST]) -> [S::f32s
 /// `A dy`, from the first `m` places.
 #[inline(always)]
 pub(super) fn output_adjoint<S: Simd>(simd: S, m: usize, y: [S::f32s; MOST]) -> [S::f32s; MOST] {
-    let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
-    let fma = |factor: f32, a, b| mul_add(simd, simd.splat_f32s(factor), a, b);
     let [y0, y1, y2, y3, y4, y5] = y;
     match m {
         4 => {
-            let (even, odd) = (add(y0, y2), add(y1, y3));
-            let (even4, odd4) = (fma(4.0, y2, y0), fma(4.0, y3, y1));
+            let (even, odd) = (simd.add_f32s(y0, y2), simd.add_f32s(y1, y3));
+            let (even4, odd4) = (fma(simd, 4.0, y2, y0), fma(simd, 4.0, y3, y1));
             [
                 y0,
-                add(even, odd),
-                sub(even, odd),
-                fma(2.0, odd4, even4),
-                fma(-2.0, odd4, even4),
+                simd.add_f32s(even, odd),
+                simd.sub_f32s(even, odd),
+                fma(simd, 2.0, odd4, even4),
+                fma(simd, -2.0, odd4, even4),
                 y3,
             ]
         }
         3 => {
-            let even = add(y0, y2);
+            let even = simd.add_f32s(y0, y2);
             [
                 y0,
-                add(even, y1),
-                sub(even, y1),
-                fma(4.0, y2, fma(2.0, y1, y0)),
+                simd.add_f32s(even, y1),
+                simd.sub_f32s(even, y1),
+                fma(simd, 4.0, y2, fma(simd, 2.0, y1, y0)),
                 y2,
                 y5,
             ]
         }
-        2 => [y0, add(y0, y1), sub(y0, y1), simd.neg_f32s(y1), y4, y5],
+        2 => [
+            y0,
+            simd.add_f32s(y0, y1),
+            simd.sub_f32s(y0, y1),
+            simd.neg_f32s(y1),
+            y4,
+            y5,
+        ],
         _ => y,
     }
 }

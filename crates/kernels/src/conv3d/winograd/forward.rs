@@ -386,19 +386,12 @@ impl Block<'_> {
                             Some(bias) => load::<S>(bias, panel * PANEL + lane),
                             None => simd.splat_f32s(0.0),
                         };
-                        let write = |[d, h]: [usize; 2], line: &[S::f32s]| {
-                            let at = first + (d * self.shape.space[1] + h) * row + lane;
-                            for w in 0..inside[2] {
-                                let at = at + w * self.shape.c;
-                                // SAFETY: every output voxel belongs to one tile and
-                                // every tile to one task.
-                                let to = unsafe { self.shared.part(at..at + S::F32_LANES) };
-                                let mut value = simd.add_f32s(line[w], bias);
-                                if self.accumulate {
-                                    value = simd.add_f32s(value, load::<S>(to, 0));
-                                }
-                                tile::store::<S>(to, 0, value);
-                            }
+                        let write = Outputs {
+                            block: self,
+                            at: first + lane,
+                            row,
+                            many: inside[2],
+                            bias,
                         };
                         with_forms!(
                             cut,
@@ -407,6 +400,38 @@ impl Block<'_> {
                     }
                     t += 1;
                 }
+            }
+        }
+    }
+}
+
+/// Writes the outputs of one vector of channels of one tile.
+struct Outputs<'a, S: Simd> {
+    block: &'a Block<'a>,
+    /// First output voxel of the tile.
+    at: usize,
+    /// Distance of neighbouring rows.
+    row: usize,
+    /// Outputs of a row that are in the volume.
+    many: usize,
+    bias: S::f32s,
+}
+
+impl<S: Simd> tile::Write<S> for Outputs<'_, S> {
+    #[inline(always)]
+    fn write(&mut self, simd: S, [d, h]: [usize; 2], line: [S::f32s; form::MOST]) {
+        let at = self.at + (d * self.block.shape.space[1] + h) * self.row;
+        for w in 0..form::MOST {
+            if w < self.many {
+                let at = at + w * self.block.shape.c;
+                // SAFETY: every output voxel belongs to one tile and every tile to
+                // one task.
+                let to = unsafe { self.block.shared.part(at..at + S::F32_LANES) };
+                let mut value = simd.add_f32s(line[w], self.bias);
+                if self.block.accumulate {
+                    value = simd.add_f32s(value, load::<S>(to, 0));
+                }
+                tile::store::<S>(to, 0, value);
             }
         }
     }

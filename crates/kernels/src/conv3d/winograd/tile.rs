@@ -66,16 +66,25 @@ fn form_of<const M: usize>(cut: &Cut, axis: usize) -> usize {
     if M == 0 { cut.m[axis] } else { M }
 }
 
-/// A line of values, zeros from `n` on.
-#[inline(always)]
-fn line<S: Simd>(simd: S, n: usize, value: impl Fn(usize) -> S::f32s) -> [S::f32s; MOST] {
-    let mut line = [simd.splat_f32s(0.0); MOST];
-    for (k, to) in line.iter_mut().enumerate() {
-        if k < n {
-            *to = value(k);
+/// A line of values, zeros from `$n` on. A macro because a closure that is not
+/// inlined would be compiled without the vector instructions.
+macro_rules! line {
+    ($simd:ident, $n:expr, |$k:ident| $value:expr) => {{
+        let mut line = [$simd.splat_f32s(0.0); MOST];
+        for $k in 0..MOST {
+            if $k < $n {
+                line[$k] = $value;
+            }
         }
-    }
-    line
+        line
+    }};
+}
+
+/// Takes the lines of outputs of a tile. A trait because a closure that is not
+/// inlined would be compiled without the vector instructions.
+pub(super) trait Write<S: Simd> {
+    /// The outputs along w of row `[d, h]` of the tile.
+    fn write(&mut self, simd: S, at: [usize; 2], line: [S::f32s; MOST]);
 }
 
 /// One vector of channels from `x` (`a` voxels along each axis) through `B'` to
@@ -103,7 +112,7 @@ pub(super) fn input<S: Simd, const MD: usize, const MH: usize, const MW: usize>(
             let line = form::input(
                 simd,
                 m[2],
-                line(simd, a[2], |w| load::<S>(x, start + w * from.stride[2])),
+                line!(simd, a[2], |w| load::<S>(x, start + w * from.stride[2])),
             );
             buffer[(d * MOST + h) * MOST..][..MOST].copy_from_slice(&line);
         }
@@ -111,7 +120,7 @@ pub(super) fn input<S: Simd, const MD: usize, const MH: usize, const MW: usize>(
             let line = form::input(
                 simd,
                 m[1],
-                line(simd, a[1], |h| buffer[(d * MOST + h) * MOST + w]),
+                line!(simd, a[1], |h| buffer[(d * MOST + h) * MOST + w]),
             );
             for h in 0..a[1] {
                 buffer[(d * MOST + h) * MOST + w] = line[h];
@@ -124,7 +133,7 @@ pub(super) fn input<S: Simd, const MD: usize, const MH: usize, const MW: usize>(
             let line = form::input(
                 simd,
                 m[0],
-                line(simd, a[0], |d| buffer[(d * MOST + h) * MOST + w]),
+                line!(simd, a[0], |d| buffer[(d * MOST + h) * MOST + w]),
             );
             let start = into.at + h * into.stride[1] + w * into.stride[2];
             for d in 0..a[0] {
@@ -159,11 +168,13 @@ pub(super) fn output_adjoint<S: Simd, const MD: usize, const MH: usize, const MW
     for d in 0..inside[0] {
         for h in 0..inside[1] {
             let start = from.at + d * from.stride[0] + h * from.stride[1];
-            let value = |w: usize| load::<S>(dy, start + w * from.stride[2]);
             let line = if whole {
-                line(simd, m[2], value)
+                line!(simd, m[2], |w| load::<S>(dy, start + w * from.stride[2]))
             } else {
-                line(simd, inside[2], value)
+                line!(simd, inside[2], |w| load::<S>(
+                    dy,
+                    start + w * from.stride[2]
+                ))
             };
             let line = form::output_adjoint(simd, m[2], line);
             buffer[(d * MOST + h) * MOST..][..MOST].copy_from_slice(&line);
@@ -173,7 +184,7 @@ pub(super) fn output_adjoint<S: Simd, const MD: usize, const MH: usize, const MW
             let line = form::output_adjoint(
                 simd,
                 m[1],
-                line(simd, m[1], |h| buffer[(d * MOST + h) * MOST + w]),
+                line!(simd, m[1], |h| buffer[(d * MOST + h) * MOST + w]),
             );
             for h in 0..a[1] {
                 buffer[(d * MOST + h) * MOST + w] = line[h];
@@ -185,7 +196,7 @@ pub(super) fn output_adjoint<S: Simd, const MD: usize, const MH: usize, const MW
             let line = form::output_adjoint(
                 simd,
                 m[0],
-                line(simd, m[0], |d| buffer[(d * MOST + h) * MOST + w]),
+                line!(simd, m[0], |d| buffer[(d * MOST + h) * MOST + w]),
             );
             let start = into.at + h * into.stride[1] + w * into.stride[2];
             for d in 0..a[0] {
@@ -204,7 +215,7 @@ pub(super) fn output<S: Simd, const MD: usize, const MH: usize, const MW: usize>
     p: &[f32],
     from: Lines,
     inside: [usize; 3],
-    mut write: impl FnMut([usize; 2], &[S::f32s]),
+    mut write: impl Write<S>,
 ) {
     let m = [
         form_of::<MD>(cut, 0),
@@ -217,7 +228,7 @@ pub(super) fn output<S: Simd, const MD: usize, const MH: usize, const MW: usize>
     for h in 0..a[1] {
         for w in 0..a[2] {
             let start = from.at + h * from.stride[1] + w * from.stride[2];
-            let line = line(simd, a[0], |d| load::<S>(p, start + d * from.stride[0]));
+            let line = line!(simd, a[0], |d| load::<S>(p, start + d * from.stride[0]));
             let line = form::output(simd, m[0], line);
             for d in 0..m[0] {
                 buffer[(d * MOST + h) * MOST + w] = line[d];
@@ -230,15 +241,15 @@ pub(super) fn output<S: Simd, const MD: usize, const MH: usize, const MW: usize>
             let line = form::output(
                 simd,
                 m[1],
-                line(simd, a[1], |h| buffer[(d * MOST + h) * MOST + w]),
+                line!(simd, a[1], |h| buffer[(d * MOST + h) * MOST + w]),
             );
             for h in 0..m[1] {
                 buffer[(d * MOST + h) * MOST + w] = line[h];
             }
         }
         for h in 0..inside[1] {
-            let line = line(simd, a[2], |w| buffer[(d * MOST + h) * MOST + w]);
-            write([d, h], &form::output(simd, m[2], line)[..m[2]]);
+            let line = line!(simd, a[2], |w| buffer[(d * MOST + h) * MOST + w]);
+            write.write(simd, [d, h], form::output(simd, m[2], line));
         }
     }
 }

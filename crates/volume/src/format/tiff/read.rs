@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tiff::ColorType;
 use tiff::decoder::ifd::Value;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::{CompressionMethod, SampleFormat, Tag};
 
 use super::chain::{AsStored, Chain};
@@ -145,7 +145,20 @@ impl Page {
                 "Convert the file to gray or RGB, in Fiji under Image > Type.",
             ));
         };
-        let format = decoder.image_buffer_layout().map_err(failed)?.sample_format;
+        let layout = decoder.image_buffer_layout().map_err(failed)?;
+        // The decoder takes the last row of tiles of all planes but the first
+        // for a whole one, and then fails or even panics.
+        let rows = decoder.chunk_dimensions().1;
+        if layout.planes > 1 && decoder.get_chunk_type() == ChunkType::Tile && height % rows != 0 {
+            return Err(Error::field(
+                path,
+                "PlanarConfiguration",
+                format!("separate, in tiles of {rows} rows for {height}"),
+                "is not supported unless the tiles fit the rows exactly",
+                "Save the file again without tiles, or with the samples of a pixel side by side.",
+            ));
+        }
+        let format = layout.sample_format;
         let number_type = match (format, bits) {
             (SampleFormat::Uint | SampleFormat::Void, 8) => NumberType::U8,
             (SampleFormat::Uint | SampleFormat::Void, 16) => NumberType::U16,
