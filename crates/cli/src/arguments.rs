@@ -38,7 +38,7 @@ pub(crate) struct Machine {
     pub(crate) threads: usize,
 
     /// Memory that the work may take, for example 12GiB or 800MB
-    /// [default: what is free now, at most 8GiB]
+    /// [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
     pub(crate) memory: Option<u64>,
 }

@@ -61,7 +61,7 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
     let started = Instant::now();
     let threads = machine.start_threads()?;
     let interrupt = Interrupt::listen()?;
-    let mut watch = Watch::new(console, interrupt.clone());
+    let mut watch = Watch::new(console, interrupt.clone(), filling.config.memory_bytes);
     let config = FillConfig {
         train: filling.config.clone(),
         files: filling.files.clone(),

@@ -18,6 +18,7 @@ const NEWEST: f64 = 0.05;
 pub(crate) struct Watch {
     console: Console,
     interrupt: Interrupt,
+    memory: Option<u64>,
     bar: Option<Progress>,
     phase: &'static str,
     mean_loss: f64,
@@ -32,9 +33,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// A watch that has seen nothing yet.
-    pub(crate) fn new(console: Console, interrupt: Interrupt) -> Self {
+    /// A watch that has seen nothing yet, for a run that was given `memory` bytes.
+    pub(crate) fn new(console: Console, interrupt: Interrupt, memory: Option<u64>) -> Self {
         Self {
+            memory,
             console,
             interrupt,
             bar: None,
@@ -78,6 +80,12 @@ impl Observer for Watch {
             console::bytes(needs.data_bytes),
             console::bytes(needs.batch_bytes),
         ));
+        if let Some(memory) = self.memory.filter(|m| *m < needs.peak_bytes()) {
+            self.console.note(format_args!(
+                "This is more than the {} given with --memory: take a smaller --patch or --batch, or leave them out.",
+                console::bytes(memory)
+            ));
+        }
     }
 
     fn step(&mut self, step: &StepRecord, progress: &Share) -> ControlFlow<()> {

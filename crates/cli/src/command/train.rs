@@ -87,7 +87,7 @@ impl Train {
         let plan = self.plan(console)?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
-        let mut watch = Watch::new(console, interrupt.clone());
+        let mut watch = Watch::new(console, interrupt.clone(), plan.config.memory_bytes);
         let files = Files {
             folder: Some(self.out.clone()),
             resume: self.resume,
