@@ -46,7 +46,7 @@ pub(crate) struct LearningFlags {
     class_weights: Option<ClassWeights>,
 
     /// How patches are changed on the fly: paper (elastic, rotation, scaling,
-    /// mirroring, gray values), light (no elastic), none
+    /// gray values), light (mirroring, gray values), none
     #[arg(long, value_name = "HOW")]
     augment: Option<Augment>,
 

@@ -2,6 +2,8 @@
 //! `0=inside,1=tubule`. Text in, checked values or a sentence that shows how
 //! it is written.
 
+use std::ops::Range;
+
 use unet3d_volume::Class;
 
 /// Names of the axes in the order of every array.
@@ -20,6 +22,18 @@ pub(crate) fn shape(text: &str) -> Result<[usize; 3], String> {
         [z, y, x] => Ok([z, y, x]),
         _ => Err(format!("{} numbers; {hint}", numbers.len())),
     }
+}
+
+/// Voxel ranges along z,y,x: `first:end`, the end not included.
+pub(crate) fn ranges(text: &str) -> Result<[Range<usize>; 3], String> {
+    let hint = "write first:end along z,y,x, for example 0:128,0:128,0:128";
+    let range = |part: &str| {
+        let (first, end) = part.trim().split_once(':')?;
+        Some(first.parse().ok()?..end.parse().ok()?)
+    };
+    let ranges = text.split(',').map(range).collect::<Option<Vec<_>>>();
+    let ranges = ranges.ok_or_else(|| format!("not three ranges; {hint}"))?;
+    <[Range<usize>; 3]>::try_from(ranges).map_err(|n| format!("{} ranges; {hint}", n.len()))
 }
 
 /// Distances in mm along `z,y,x`.
@@ -126,6 +140,14 @@ pub(crate) fn class(text: &str) -> Result<Class, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crops() {
+        assert_eq!(ranges("0:128, 3:4,5:6"), Ok([0..128, 3..4, 5..6]));
+        for bad in ["", "0:1", "0:1,2:3", "0-1,0:1,0:1", "a:b,0:1,0:1"] {
+            assert!(ranges(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn shapes() {

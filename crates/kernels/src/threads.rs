@@ -87,12 +87,13 @@ impl Threads {
         out: &mut [T],
         scratch: &mut [f32],
         tasks: usize,
-        range: impl Fn(usize) -> Range<usize> + Sync,
+        range: impl Fn(usize) -> Range<usize>,
         f: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
     ) {
+        // Kept as checked: asked twice, the closure might answer differently.
+        let ranges: Vec<Range<usize>> = (0..tasks).map(range).collect();
         let mut end = 0;
-        for task in 0..tasks {
-            let r = range(task);
+        for r in &ranges {
             assert!(
                 r.start >= end && r.end >= r.start && r.end <= out.len(),
                 "parts of tasks must be disjoint and ascending"
@@ -116,7 +117,7 @@ impl Threads {
                 // SAFETY: each task is taken once, and the loop above has shown
                 // the ranges of different tasks disjoint and inside `out`.
                 #[allow(unsafe_code)]
-                let part = unsafe { out.part(range(task)) };
+                let part = unsafe { out.part(ranges[task].clone()) };
                 f(task, part, mine);
             }
         };

@@ -9,7 +9,7 @@
 //! half of the receptive field and only what is right is used. See `axis`.
 
 use unet3d_kernels::Threads;
-use unet3d_unet::{Mode, Plan};
+use unet3d_unet::{Mode, NOMINAL_THREADS, Plan};
 use unet3d_volume::Label;
 
 use crate::axis::{AxisRule, Span};
@@ -60,8 +60,8 @@ impl Tiling {
     ) -> Result<Self, Error> {
         let rules = AxisRule::of(&model.network)?;
         let fixed = fixed_bytes(model, shape, options);
-        let bytes = |tile: [usize; 3]| -> Result<u64, Error> {
-            let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads.count())?;
+        let bytes = |tile: [usize; 3], threads: usize| -> Result<u64, Error> {
+            let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads)?;
             Ok(fixed + plan.peak_bytes())
         };
         let input = match options.tile {
@@ -72,7 +72,7 @@ impl Tiling {
             }
             None => {
                 let memory = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-                choose(&rules, shape, memory, bytes)?
+                choose(&rules, shape, memory, |tile| bytes(tile, NOMINAL_THREADS))?
             }
         };
         let axes = [0, 1, 2].map(|a| spans(&rules[a], a, shape[a], input[a]));
@@ -80,7 +80,7 @@ impl Tiling {
         let tiling = Self {
             input,
             output: model.network.output_shape(input)?,
-            peak_bytes: bytes(input)?,
+            peak_bytes: bytes(input, threads.count())?,
             axes: [z?, y?, x?],
         };
         match options.memory_bytes {

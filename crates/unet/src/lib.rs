@@ -20,5 +20,5 @@ pub use config::{Activation, Biases, ConfigError, Level, Normalisation, Padding,
 pub use execute::Executor;
 pub use layout::{Entry, Kind, Layout};
 pub use network::{Network, Parameters, SizeError};
-pub use plan::{Mode, Plan};
+pub use plan::{Mode, NOMINAL_THREADS, Plan};
 pub use preset::Preset;

@@ -12,6 +12,12 @@ use crate::config::Padding;
 use crate::graph::{Node, ValueId};
 use crate::network::{Network, SizeError};
 
+/// Workers that a choice by memory (of a tile or a patch) reckons with. Scratch
+/// memory grows with the workers; were they counted as they are, the same
+/// `--memory` would choose another tile on another number of threads, and with
+/// statistics of the tile itself another result.
+pub const NOMINAL_THREADS: usize = 16;
+
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -55,7 +61,8 @@ impl Plan {
     /// Plans `batch` samples of extent `input` (`[z, y, x]`) on `threads` workers.
     ///
     /// # Errors
-    /// When the input does not fit the network: names the nearest legal sizes.
+    /// When the input does not fit the network (names the nearest legal sizes)
+    /// or is beyond all memory.
     pub fn new(
         network: &Network,
         batch: usize,
@@ -64,6 +71,7 @@ impl Plan {
         threads: usize,
     ) -> Result<Self, SizeError> {
         network.output_shape(input)?;
+        check_size(network, batch, input)?;
         let graph = network.graph();
         let steps = graph.nodes.len();
         let shapes = shapes(network, batch, input);
@@ -306,6 +314,22 @@ impl Plan {
     }
 }
 
+/// Refuses sizes whose buffers could not be counted in a `usize`.
+fn check_size(network: &Network, batch: usize, input: [usize; 3]) -> Result<(), SizeError> {
+    /// 2^44 floats are 64 TB; a sum over some hundred buffers stays far from
+    /// the end of the range.
+    const MOST: usize = 1 << 44;
+    let widest = network.graph().channels.iter().copied().max();
+    [batch, widest.unwrap_or(1)]
+        .into_iter()
+        .chain(input)
+        .try_fold(1usize, |product, n| {
+            product.checked_mul(n).filter(|p| *p <= MOST)
+        })
+        .map(|_| ())
+        .ok_or(SizeError::TooLarge { batch, input })
+}
+
 fn five(shape: Shape) -> [usize; 5] {
     let [d, h, w] = shape.space;
     [shape.n, d, h, w, shape.c]
@@ -425,6 +449,15 @@ mod tests {
         let plan = Plan::new(&network, 1, [116, 132, 132], Mode::Train, 2).unwrap();
         assert_eq!(plan.input_shape(), [1, 116, 132, 132, 3]);
         assert_eq!(plan.output_shape(), [1, 28, 44, 44, 3]);
+    }
+
+    #[test]
+    fn sizes_beyond_all_memory_are_refused() {
+        let network = Network::new(UNetConfig::preset(Preset::Small, 1, 2)).unwrap();
+        for (batch, input) in [(1, [1 << 30; 3]), (usize::MAX, [8; 3]), (1 << 40, [8; 3])] {
+            let error = Plan::new(&network, batch, input, Mode::Train, 1).unwrap_err();
+            assert!(matches!(error, SizeError::TooLarge { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A volume: samples, shape, spacing, orientation and channels.
 
 use crate::Error;
-use crate::samples::sample_count;
 pub use crate::samples::{NumberType, Samples};
+use crate::samples::{Sample, each_type, sample_count};
 
 /// Where the voxels of a volume are.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +141,56 @@ impl Volume {
         })
     }
 
+    /// The voxels of the ranges along `[z, y, x]`, where they are in the world.
+    ///
+    /// # Errors
+    /// When a range is empty or leaves the volume.
+    pub fn crop(&self, ranges: [std::ops::Range<usize>; 3]) -> Result<Self, Error> {
+        let shape = self.geometry.shape;
+        for (axis, range) in ranges.iter().enumerate() {
+            if range.is_empty() || range.end > shape[axis] {
+                return Err(Error::Inconsistent {
+                    field: "the part to keep",
+                    found: format!(
+                        "{}:{} along {}",
+                        range.start,
+                        range.end,
+                        ['z', 'y', 'x'][axis]
+                    ),
+                    rule: format!("must be at least one voxel of the {} there", shape[axis]),
+                });
+            }
+        }
+        let [z, y, x] = ranges.clone();
+        let kept = ranges.clone().map(|range| range.len());
+        let samples = each_type!(self.samples.number_type(), T, variant => {
+            let mut part = Vec::<T>::with_capacity(self.channels * kept.iter().product::<usize>());
+            if let Some(values) = T::of_samples(&self.samples) {
+                for c in 0..self.channels {
+                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
+                        let start = self.index(c, [z, y, x.start]);
+                        part.extend_from_slice(&values[start..start + kept[2]]);
+                    }
+                }
+            }
+            variant(part)
+        });
+        let world_from_volume = self.geometry.world_from_volume.map(|rows| {
+            rows.map(|row| {
+                let shift: f64 = (0..3)
+                    .map(|axis| row[axis] * ranges[axis].start as f64)
+                    .sum();
+                [row[0], row[1], row[2], row[3] + shift]
+            })
+        });
+        let geometry = Geometry {
+            shape: kept,
+            world_from_volume,
+            ..self.geometry
+        };
+        Self::new(geometry, self.channels, samples)
+    }
+
     /// Name of the sample type: `uint8`, `float32` and so on.
     pub fn type_name(&self) -> &'static str {
         self.samples.number_type().name()
@@ -182,6 +232,32 @@ impl Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crop_keeps_voxels_and_their_place_in_the_world() {
+        let world = [
+            [0.0, 0.0, 3.0, 10.0],
+            [0.0, 2.0, 0.0, 20.0],
+            [1.0, 0.0, 0.0, 30.0],
+        ];
+        let geometry = Geometry {
+            shape: [2, 3, 4],
+            spacing_mm: Some([1.0, 2.0, 3.0]),
+            world_from_volume: Some(world),
+        };
+        let volume = Volume::new(geometry, 2, Samples::I16((0..48).collect())).unwrap();
+        let part = volume.crop([1..2, 1..3, 2..4]).unwrap();
+        assert_eq!(part.geometry.shape, [1, 2, 2]);
+        assert_eq!(
+            part.samples,
+            Samples::I16(vec![18, 19, 22, 23, 42, 43, 46, 47])
+        );
+        let world = part.geometry.world_from_volume.unwrap();
+        assert_eq!(world.map(|row| row[3]), [16.0, 22.0, 31.0]);
+        for bad in [[0..3, 0..1, 0..1], [0..1, 1..1, 0..1]] {
+            assert!(volume.crop(bad).is_err());
+        }
+    }
 
     #[test]
     fn parts_that_disagree_are_refused() {

@@ -1,5 +1,6 @@
 //! `convert`: a volume from one format to another.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -15,8 +16,9 @@ use crate::{output, parse};
 /// Write a volume in another format
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   unet3d convert stack.tif stack.nii.gz --spacing 0.002,0.00176,0.00176
+  unet3d convert big.tif corner.tif --crop 0:128,0:128,0:128
 
 Samples keep their type and values. Spacing, orientation and channels are kept
 where the format can hold them; docs/formats.md says what each can.")]
@@ -33,6 +35,10 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "Z,Y,X", value_parser = parse::spacing)]
     spacing: Option<[f64; 3]>,
 
+    /// Keep these voxels only, first:end along z,y,x, the end not included
+    #[arg(long, value_name = "Z:Z,Y:Y,X:X", value_parser = parse::ranges)]
+    crop: Option<[Range<usize>; 3]>,
+
     #[command(flatten)]
     json: Json,
 }
@@ -43,6 +49,11 @@ impl Convert {
         let console = Console::new(self.json.json);
         output::check_volume(&self.out, &[&self.input])?;
         let mut volume = unet3d_volume::read(&self.input)?;
+        if let Some(ranges) = self.crop {
+            volume = volume
+                .crop(ranges)
+                .with_context(|| format!("--crop of {}", self.input.display()))?;
+        }
         if let Some(spacing_mm) = self.spacing {
             set_spacing(&mut volume.geometry, spacing_mm);
         }

@@ -15,7 +15,7 @@ use pulp::{Simd, WithSimd};
 use super::cut::Cut;
 use super::form;
 use super::forward::{Rows, transform_input};
-use super::tile::{Lines, output_adjoint, with_forms};
+use super::tile::{Common, Lines, output_adjoint, with_forms};
 use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{PANEL, TILE_ROWS, accumulate_outer, row_from, row_of};
 use crate::threads::Shared;
@@ -194,14 +194,16 @@ impl WithSimd for Transform<'_> {
         } = self;
         let (n, first, many) = cut.block_at(block);
         let (in_c, y) = (size.in_c, size.output());
-        let f = cut.frequencies();
-        // SAFETY: blocks write different tiles of v and of u.
-        let (v, u) = unsafe { (v.part(0..f * tiles * in_c), u.part(0..f * tiles * outputs)) };
+        // SAFETY: blocks write different tiles of v and of u, which are read when
+        // all are done.
+        let (mut v, mut u) = unsafe { (Common::new(v), Common::new(u)) };
         let rows = Rows {
             stride: tiles * in_c,
             per_tile: in_c,
         };
-        transform_input(simd, problem, cut, n, first, many, region, v, rows, tile);
+        transform_input(
+            simd, problem, cut, n, first, many, region, &mut v, rows, tile,
+        );
         let rows = Rows {
             stride: tiles * outputs,
             per_tile: outputs,
@@ -223,7 +225,7 @@ impl WithSimd for Transform<'_> {
                         let into = rows.lines(cut, t, o);
                         with_forms!(
                             cut,
-                            output_adjoint::<S>(simd, cut, inside, d_out, from, u, into)
+                            output_adjoint::<S>(simd, cut, inside, d_out, from, &mut u, into)
                         );
                     }
                     t += 1;

@@ -220,7 +220,18 @@ impl Task<'_> {
             stride: tiles * size.in_c,
             per_tile: size.in_c,
         };
-        transform_input(simd, block.problem, cut, n, first, many, region, v, out, 0);
+        transform_input(
+            simd,
+            block.problem,
+            cut,
+            n,
+            first,
+            many,
+            region,
+            &mut tile::Own(&mut *v),
+            out,
+            0,
+        );
         for panel in 0..size.out_c / PANEL {
             let kernels = &block.kernels[panel * cut.frequencies() * size.in_c * PANEL..];
             for f in 0..cut.frequencies() {
@@ -294,7 +305,7 @@ pub(super) fn transform_input<S: Simd>(
     first: [usize; 3],
     many: [usize; 3],
     region: &mut [f32],
-    v: &mut [f32],
+    v: &mut impl tile::Sink<S>,
     rows: Rows,
     tile: usize,
 ) {

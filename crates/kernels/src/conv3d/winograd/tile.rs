@@ -11,6 +11,7 @@ use pulp::Simd;
 
 use super::cut::Cut;
 use super::form::{self, MOST};
+use crate::threads::Shared;
 
 /// Vectors of a tile.
 const BUFFER: usize = MOST * MOST * MOST;
@@ -33,6 +34,42 @@ pub(super) fn store<S: Simd>(to: &mut [f32], at: usize, value: S::f32s) {
             .add(at)
             .cast::<S::f32s>()
             .write_unaligned(value)
+    }
+}
+
+/// Takes the frequencies of transformed tiles.
+pub(super) trait Sink<S: Simd> {
+    /// Writes a vector.
+    fn put(&mut self, at: usize, value: S::f32s);
+}
+
+/// Memory of one worker.
+pub(super) struct Own<'a>(pub(super) &'a mut [f32]);
+
+impl<S: Simd> Sink<S> for Own<'_> {
+    #[inline(always)]
+    fn put(&mut self, at: usize, value: S::f32s) {
+        store::<S>(self.0, at, value);
+    }
+}
+
+/// Memory of all workers, each of which writes its own tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Common<'a>(&'a Shared<'a, f32>);
+
+impl<'a> Common<'a> {
+    /// # Safety
+    /// Nobody else writes to the tiles that are put here, nor reads them.
+    pub(super) unsafe fn new(shared: &'a Shared<'a, f32>) -> Self {
+        Self(shared)
+    }
+}
+
+impl<S: Simd> Sink<S> for Common<'_> {
+    #[inline(always)]
+    fn put(&mut self, at: usize, value: S::f32s) {
+        // SAFETY: by the contract of `new`; the part lives for this store only.
+        store::<S>(unsafe { self.0.part(at..at + S::F32_LANES) }, 0, value);
     }
 }
 
@@ -95,7 +132,7 @@ pub(super) fn input<S: Simd, const MD: usize, const MH: usize, const MW: usize>(
     cut: &Cut,
     x: &[f32],
     from: Lines,
-    to: &mut [f32],
+    to: &mut impl Sink<S>,
     into: Lines,
 ) {
     let m = [
@@ -137,7 +174,7 @@ pub(super) fn input<S: Simd, const MD: usize, const MH: usize, const MW: usize>(
             );
             let start = into.at + h * into.stride[1] + w * into.stride[2];
             for d in 0..a[0] {
-                store::<S>(to, start + d * into.stride[0], line[d]);
+                to.put(start + d * into.stride[0], line[d]);
             }
         }
     }
@@ -153,7 +190,7 @@ pub(super) fn output_adjoint<S: Simd, const MD: usize, const MH: usize, const MW
     inside: [usize; 3],
     dy: &[f32],
     from: Lines,
-    to: &mut [f32],
+    to: &mut impl Sink<S>,
     into: Lines,
 ) {
     let m = [
@@ -200,7 +237,7 @@ pub(super) fn output_adjoint<S: Simd, const MD: usize, const MH: usize, const MW
             );
             let start = into.at + h * into.stride[1] + w * into.stride[2];
             for d in 0..a[0] {
-                store::<S>(to, start + d * into.stride[0], line[d]);
+                to.put(start + d * into.stride[0], line[d]);
             }
         }
     }
