@@ -79,7 +79,7 @@ pub(crate) fn volumes(path: &Path) -> anyhow::Result<Vec<Item>> {
         let is_volume = if entry.is_dir() {
             is_stack(&entry)?
         } else {
-            unet3d_volume::check_name(&entry).is_ok()
+            unet3d_volume::is_name_of_volume(&entry) && !is_samples_of_pair(&entry)
         };
         if is_volume {
             found.push(entry);
@@ -92,6 +92,22 @@ pub(crate) fn volumes(path: &Path) -> anyhow::Result<Vec<Item>> {
         );
     }
     Ok(join_channels(found))
+}
+
+/// Whether a file holds the samples of a NIfTI pair, of which the header stands
+/// for both.
+fn is_samples_of_pair(path: &Path) -> bool {
+    let name = file_name(path);
+    let lower = name.to_lowercase();
+    let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
+    let stem = stem
+        .strip_suffix(".img")
+        .and_then(|stem| name.get(..stem.len()));
+    stem.is_some_and(|stem| {
+        let headers = [".hdr", ".hdr.gz", ".HDR"];
+        let mut headers = headers.iter().map(|end| format!("{stem}{end}"));
+        headers.any(|header| path.with_file_name(header).is_file())
+    })
 }
 
 /// A case of two folders: its item in each.

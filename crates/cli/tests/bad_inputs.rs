@@ -286,6 +286,18 @@ fn output_extension_unknown() {
 }
 
 #[test]
+fn output_as_a_pair_of_files() {
+    let folder = pair();
+    for name in ["out.img", "out.hdr", "out.img.gz", "out.hdr.gz"] {
+        refused(
+            &folder,
+            &format!("fill @image.nii @labels.nii -o @{name} --unlabeled 0 {QUICK}"),
+            &[name, "format", ".nii.gz"],
+        );
+    }
+}
+
+#[test]
 fn output_unwritable() {
     let folder = Folder::new();
     folder.volume("a.nii", &image());

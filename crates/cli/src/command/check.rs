@@ -157,7 +157,7 @@ impl Examination {
         };
         let unused: Vec<String> = images
             .iter()
-            .filter(|path| unet3d_volume::check_name(path).is_ok() && !is_used(path))
+            .filter(|path| unet3d_volume::is_name_of_volume(path) && !is_used(path))
             .map(|path| path.display().to_string())
             .collect();
         if !unused.is_empty() {

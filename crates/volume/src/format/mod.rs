@@ -43,7 +43,7 @@ pub fn read(path: &Path) -> Result<Volume, Error> {
         .iter()
         .find(|format| format.recognises(&source))
         .or_else(|| FORMATS.iter().find(|f| has_extension(path, f.extensions())))
-        .ok_or_else(|| unknown(path))?
+        .ok_or_else(|| unknown(path, |f| f.extensions()))?
         .read(path)
 }
 
@@ -67,6 +67,23 @@ pub fn check_name(path: &Path) -> Result<(), Error> {
     by_name(path).map(|_| ())
 }
 
+/// Refuses a path that [`write`] would refuse for its name or for what stands
+/// there: a folder in the place of a file, or a folder of other things.
+///
+/// # Errors
+/// Says what stands there.
+pub fn check_target(path: &Path) -> Result<(), Error> {
+    by_name(path)?.check_target(path)
+}
+
+/// Whether a name is one under which volumes are kept, be it that they can
+/// only be read.
+pub fn is_name_of_volume(path: &Path) -> bool {
+    FORMATS
+        .iter()
+        .any(|format| has_extension(path, format.extensions()))
+}
+
 /// A file format (or a folder as a format).
 trait Format: Sync {
     /// Name for people.
@@ -75,12 +92,31 @@ trait Format: Sync {
     /// How names of files in this format end, in lower case, with the dot.
     fn extensions(&self) -> &'static [&'static str];
 
+    /// Those of them under which it is written.
+    fn written_extensions(&self) -> &'static [&'static str] {
+        self.extensions()
+    }
+
     /// Whether the content is in this format.
     fn recognises(&self, source: &Source) -> bool;
 
-    /// Whether a name asks for this format.
+    /// Whether a name to be written asks for this format.
     fn claims(&self, path: &Path) -> bool {
-        has_extension(path, self.extensions())
+        has_extension(path, self.written_extensions())
+    }
+
+    /// Refuses what stands at a path and cannot be replaced.
+    fn check_target(&self, path: &Path) -> Result<(), Error> {
+        if path.is_dir() {
+            return Err(Error::field(
+                path,
+                "the output",
+                "a folder",
+                "must be a file, its name ends as one",
+                "Choose another name, or remove the folder yourself.",
+            ));
+        }
+        Ok(())
     }
 
     /// Reads a volume, checking sizes against the length of the file before
@@ -119,7 +155,7 @@ fn by_name(path: &Path) -> Result<&'static dyn Format, Error> {
         .iter()
         .find(|format| format.claims(path))
         .copied()
-        .ok_or_else(|| unknown(path))
+        .ok_or_else(|| unknown(path, |f| f.written_extensions()))
 }
 
 /// Whether a name ends in one of these, in any case.
@@ -129,10 +165,10 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extensions.iter().any(|e| name.ends_with(e))
 }
 
-fn unknown(path: &Path) -> Error {
+fn unknown(path: &Path, extensions: impl Fn(&dyn Format) -> &'static [&'static str]) -> Error {
     let known: Vec<_> = FORMATS
         .iter()
-        .map(|f| format!("{} ({})", f.name(), f.extensions().join(", ")))
+        .map(|f| format!("{} ({})", f.name(), extensions(*f).join(", ")))
         .collect();
     Error::UnknownFormat {
         path: path.to_owned(),

@@ -29,8 +29,8 @@ use crate::{Error, Volume};
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const TRUNCATED: &str = "The file may be truncated: copy or download it again.";
 
-/// Level 6 of zlib writes a third slower than level 3 and saves a few percent
-/// on images, but half on label images, which is what this program writes most.
+/// The usual level of zlib. Lower levels are faster, but make label images,
+/// which is what this program writes most, larger than they need to be.
 const COMPRESSION: Compression = Compression::new(6);
 
 pub(super) struct Nifti;
@@ -42,6 +42,11 @@ impl Format for Nifti {
 
     fn extensions(&self) -> &'static [&'static str] {
         &[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]
+    }
+
+    /// Never a pair: two files cannot appear at one moment.
+    fn written_extensions(&self) -> &'static [&'static str] {
+        &[".nii", ".nii.gz"]
     }
 
     fn recognises(&self, source: &Source) -> bool {
@@ -86,17 +91,7 @@ impl Format for Nifti {
     }
 
     fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
-        let name = path.to_string_lossy().to_lowercase();
-        let compressed = name.ends_with(".gz");
-        if !name.ends_with(".nii") && !name.ends_with(".nii.gz") {
-            return Err(Error::field(
-                path,
-                "the name",
-                "that of a pair of files",
-                "NIfTI is written as one file only, .nii or .nii.gz",
-                "Choose one of these names.",
-            ));
-        }
+        let compressed = path.to_string_lossy().to_lowercase().ends_with(".gz");
         let header = header::compose(volume, path)?;
         atomic::write_file(path, |writer| {
             let failed = |error| Error::io(path, "writing")(error);

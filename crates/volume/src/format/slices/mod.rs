@@ -47,6 +47,24 @@ impl Format for Slices {
             || has_extension(path, self.extensions())
     }
 
+    /// A single PNG replaces a file, a folder only what is empty or was
+    /// written by this program.
+    fn check_target(&self, path: &Path) -> Result<(), Error> {
+        if path.exists() && !path.is_dir() {
+            return match has_extension(path, self.extensions()) {
+                true => Ok(()),
+                false => Err(Error::field(
+                    path,
+                    "the output",
+                    "a file",
+                    "must be a folder, for its name has no ending of a format",
+                    "Choose another name, or give it an ending such as .nii.gz.",
+                )),
+            };
+        }
+        check_replaceable(path)
+    }
+
     fn read(&self, path: &Path) -> Result<Volume, Error> {
         if path.is_dir() {
             read_folder(path)
@@ -59,7 +77,7 @@ impl Format for Slices {
         if has_extension(path, self.extensions()) && !path.is_dir() {
             return write_single(path, volume);
         }
-        check_replaceable(path)?;
+        self.check_target(path)?;
         atomic::write_folder(path, |folder| {
             let depth = volume.geometry.shape[0];
             let digits = (depth - 1).to_string().len().max(4);
