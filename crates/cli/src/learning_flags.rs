@@ -20,7 +20,7 @@ pub(crate) struct LearningFlags {
     #[arg(long, value_name = "N", value_parser = parse::minutes)]
     pub(crate) minutes: Option<f64>,
 
-    /// Stop after this many steps; only runs bounded by steps repeat bit by bit
+    /// Stop after this many steps; a run that ends by them repeats bit by bit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) iterations: Option<u64>,
 

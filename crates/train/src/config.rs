@@ -1,7 +1,8 @@
 //! Everything that decides what a training run computes, as plain data.
 //!
 //! Equal configuration, data and seed give equal bits, whatever the number of
-//! threads (except with a budget of minutes). A run folder keeps it as
+//! threads (except with a budget of minutes alone, whose schedule follows the
+//! clock). A run folder keeps it as
 //! `config.toml`; every field has a default, so a file names only what differs.
 
 use serde::{Deserialize, Serialize};
@@ -71,8 +72,9 @@ pub struct Budget {
     /// Number of steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<u64>,
-    /// Minutes of training and validation together. The schedule then follows
-    /// the clock, so such a run cannot be repeated bit by bit.
+    /// Minutes of training and validation together. Where no steps are given the
+    /// schedule follows the clock, and the run cannot be repeated bit by bit.
+    /// Beside steps they only decide when to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
 }
@@ -132,6 +134,16 @@ impl Budget {
         let by_steps = self.iterations.map(|all| steps as f64 / all as f64);
         let by_time = self.minutes.map(|all| elapsed_s / (60.0 * all));
         by_steps.unwrap_or(0.0).max(by_time.unwrap_or(0.0))
+    }
+
+    /// What the schedule follows: the share of the steps where steps are given,
+    /// so that the clock has no say in what is computed, else that of the time.
+    pub fn progress(&self, steps: u64, elapsed_s: f64) -> f64 {
+        let clock = match self.iterations {
+            Some(_) => 0.0,
+            None => elapsed_s,
+        };
+        self.share(steps, clock)
     }
 }
 
@@ -305,6 +317,8 @@ mod tests {
         };
         assert_eq!(both.share(50, 6.0), 0.5);
         assert_eq!(both.share(10, 60.0), 1.0);
+        assert_eq!(both.progress(10, 60.0), 0.1);
+        assert_eq!(Budget::minutes(2.0).progress(10, 60.0), 0.5);
         assert_eq!(Budget::minutes(2.0).share(1_000_000, 30.0), 0.25);
     }
 }

@@ -159,8 +159,8 @@ impl Run {
         let mut stopped = false;
         loop {
             let steps = self.trainer.steps();
-            let share = config.budget.share(steps, self.elapsed_s());
-            let finished = share >= 1.0;
+            let elapsed_s = self.elapsed_s();
+            let finished = config.budget.share(steps, elapsed_s) >= 1.0;
             // Before the next step rather than after the last, so that a run
             // stopped at this step makes up for it when it is resumed.
             let unscored = self.validations.last().is_none_or(|v| v.step < steps);
@@ -171,7 +171,8 @@ impl Run {
             if finished || stopped {
                 break;
             }
-            let record = self.trainer.step(threads, share)?;
+            let progress = config.budget.progress(steps, elapsed_s);
+            let record = self.trainer.step(threads, progress)?;
             stopped |= observer.step(&record, &self.progress()).is_break();
             self.log_line(&Line::Step(record.clone()))?;
             self.curve.push(record);

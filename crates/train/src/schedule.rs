@@ -52,9 +52,9 @@ pub enum Decay {
 
 impl ScheduleConfig {
     /// The factor of the learning rate at `step` (from 0), when this share of the
-    /// budget (`progress`) is spent. With a budget of steps, progress is a function
-    /// of the step; with one of minutes it depends on the clock, and such a run
-    /// does not give the same bits twice.
+    /// budget (`progress`) is spent. Where the budget names steps, progress is a
+    /// function of the step; with minutes alone it depends on the clock, and such
+    /// a run does not give the same bits twice.
     pub fn factor(&self, step: u64, progress: f64) -> f64 {
         let progress = progress.clamp(0.0, 1.0);
         let warm_up = match self.warm_up {

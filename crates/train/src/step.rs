@@ -6,8 +6,8 @@ use crate::optimizer::clip_norm;
 use crate::{Error, StepRecord, Trainer};
 
 impl Trainer {
-    /// Takes one step. `progress` is the share of the budget spent, 0 to 1; the
-    /// schedule follows it.
+    /// Takes one step. `progress`, 0 to 1, is what the schedule follows
+    /// ([`Budget::progress`](crate::Budget::progress)).
     ///
     /// # Errors
     /// When the loss is not finite, or a batch cannot be made.

@@ -162,6 +162,39 @@ fn stopped_and_resumed_is_the_same_as_undisturbed() {
     assert_eq!(config_of(parts.path()).unwrap(), config);
 }
 
+/// A computer that is busy with something else after the first step.
+struct Slow;
+
+impl Observer for Slow {
+    fn step(&mut self, step: &StepRecord, _: &Progress) -> ControlFlow<()> {
+        if step.step == 1 {
+            std::thread::sleep(std::time::Duration::from_secs(3));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn the_clock_has_no_say_where_steps_are_given() {
+    let threads = Threads::new(1).unwrap();
+    let config = TrainConfig {
+        budget: Budget {
+            iterations: Some(6),
+            // The delay is a quarter of it, more than one step in six.
+            minutes: Some(0.2),
+        },
+        ..tiny()
+    };
+    let run_in = |observer: &mut dyn Observer| {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path(), false);
+        let outcome = run(&config, data(), &files, &threads, observer).unwrap();
+        assert_eq!(outcome.steps, 6);
+        [KEPT[0], KEPT[1], KEPT[2]].map(|name| fs::read(folder.path().join(name)).unwrap())
+    };
+    assert!(run_in(&mut ()) == run_in(&mut Slow));
+}
+
 #[test]
 fn killed_between_checkpoints_is_the_same_as_undisturbed() {
     let threads = Threads::new(1).unwrap();

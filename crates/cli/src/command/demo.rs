@@ -30,8 +30,9 @@ const UNLABELED: i64 = 3;
 /// Steps of training: what two cores do in well under two minutes.
 const ITERATIONS: u64 = 150;
 
-/// Where that would take longer than promised, time ends the training. While
-/// the steps come first, results are the same bits on every machine.
+/// Where that would take longer than promised, time ends the training. Where all
+/// steps are done, results are the same bits on every machine with the same
+/// instruction set.
 const MINUTES: f64 = 2.25;
 
 /// See the whole job on a built-in phantom, in about two minutes
