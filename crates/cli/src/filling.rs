@@ -24,6 +24,9 @@ use crate::report::{self, Quality, Report, Slices};
 use crate::watch::Watch;
 use crate::{model_file, parse};
 
+/// Title of the report on a phantom; `demo` knows its folders by it.
+pub(crate) const PHANTOM_TITLE: &str = "A phantom, filled from a few slices";
+
 /// A checked fill.
 pub(crate) struct Filling {
     /// Where everything is read from and written to.
@@ -285,7 +288,7 @@ fn page<'a>(
     };
     Report {
         title: if measured.is_some() {
-            "A phantom, filled from a few slices".into()
+            PHANTOM_TITLE.into()
         } else {
             format!(
                 "{}, filled",

@@ -8,13 +8,14 @@ use anyhow::{Context, bail};
 use tempfile_name::temporary_beside;
 
 /// Refuses a path that a volume cannot be written to: an unknown extension, a
-/// folder that cannot be written, or one of the inputs.
+/// folder that cannot be written, a folder of other things, or one of the inputs.
 ///
 /// # Errors
 /// Says which.
 pub(crate) fn check_volume(path: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
     unet3d_volume::check_name(path)?;
-    check_file(path, inputs)
+    check_place(path, inputs)?;
+    Ok(unet3d_volume::check_target(path)?)
 }
 
 /// Refuses a path that a file cannot be written to.
@@ -23,6 +24,33 @@ pub(crate) fn check_volume(path: &Path, inputs: &[&Path]) -> anyhow::Result<()> 
 /// Where it is one of the inputs, a folder stands there, or the folder it
 /// would be in cannot be written.
 pub(crate) fn check_file(path: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    if path.is_dir() || path.to_string_lossy().ends_with(std::path::is_separator) {
+        bail!(
+            "{}: is a folder, a file is to be written. Give the name of a file.",
+            path.display()
+        );
+    }
+    check_place(path, inputs)
+}
+
+/// Refuses results of which two would be written to one path.
+///
+/// # Errors
+/// Names the flags.
+pub(crate) fn check_distinct(outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+    for (i, (first, a)) in outputs.iter().enumerate() {
+        if let Some((second, _)) = outputs[i + 1..].iter().find(|(_, b)| same(a, b)) {
+            bail!(
+                "{}: is both {first} and {second}, one would replace the other. Give two names.",
+                a.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an input as output, and a folder that cannot be written.
+fn check_place(path: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
     for input in inputs {
         if same(path, input) {
             bail!(
@@ -109,8 +137,15 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Whether two paths are one place, also where nothing stands there yet.
 fn same(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    let place = |path: &Path| {
+        path.canonicalize().or_else(|_| {
+            let name = path.file_name().unwrap_or_default();
+            Ok::<_, io::Error>(parent(path).canonicalize()?.join(name))
+        })
+    };
+    a == b || matches!((place(a), place(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 mod tempfile_name {

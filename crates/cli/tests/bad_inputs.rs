@@ -315,6 +315,72 @@ fn output_is_input() {
 }
 
 #[test]
+fn output_is_a_folder() {
+    let folder = pair();
+    std::fs::create_dir(folder.path("taken.nii")).expect("made");
+    for flags in [
+        "-o @taken.nii",
+        "-o @out.nii --model @taken.nii",
+        "-o @out.nii --report @taken.nii",
+    ] {
+        refused(
+            &folder,
+            &format!("fill @image.nii @labels.nii {flags} --unlabeled 0 {QUICK}"),
+            &["taken.nii", "a folder", "a file"],
+        );
+    }
+}
+
+#[test]
+fn output_into_a_folder_of_other_things() {
+    let folder = pair();
+    folder.bytes("thesis/chapter.txt", b"years of work");
+    refused(
+        &folder,
+        &format!("fill @image.nii @labels.nii -o @thesis --unlabeled 0 {QUICK}"),
+        &["thesis", "chapter.txt"],
+    );
+}
+
+#[test]
+fn outputs_at_one_path() {
+    let folder = pair();
+    for (flags, both) in [
+        ("--model @out.nii", ["--out", "--model"]),
+        ("--report @out.nii", ["--out", "--report"]),
+        ("--model @x --report @x", ["--model", "--report"]),
+        ("--model @labels.nii", ["both input", "output"]),
+    ] {
+        refused(
+            &folder,
+            &format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 {flags} {QUICK}"),
+            &both,
+        );
+    }
+}
+
+#[test]
+fn output_as_one_slice() {
+    refused(
+        &pair(),
+        &format!("fill @image.nii @labels.nii -o @out.png --unlabeled 0 {QUICK}"),
+        &["out.png", "16 slices", ".nii.gz"],
+    );
+}
+
+#[test]
+fn demo_over_files_of_others() {
+    let folder = Folder::new();
+    let path = folder.bytes("mine/result.tif", b"years of work");
+    refused(
+        &folder,
+        &format!("demo -o @mine {QUICK}"),
+        &["mine", "result.tif", "another folder"],
+    );
+    assert_eq!(std::fs::read(path).expect("read"), b"years of work");
+}
+
+#[test]
 fn disk_full() {
     // A disk of 64 KiB, where the system lets a test make one.
     let folder = Folder::new();

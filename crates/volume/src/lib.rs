@@ -21,7 +21,7 @@ pub mod labels;
 pub mod phantom;
 
 pub use error::Error;
-pub use format::{check_name, check_target, is_name_of_volume, read, write};
+pub use format::{check_name, check_shape, check_target, is_name_of_volume, read, write};
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::Normalise;
 pub use phantom::Phantom;

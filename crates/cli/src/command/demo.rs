@@ -1,8 +1,10 @@
 //! `demo`: the whole fill job on a volume that is made up, so that its truth
 //! is known everywhere.
 
+use std::fs;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use unet3d_train::run::Files;
 use unet3d_train::{Budget, FillConfig, TrainConfig};
@@ -35,6 +37,14 @@ const ITERATIONS: u64 = 150;
 /// instruction set.
 const MINUTES: f64 = 2.25;
 
+// What is written into the folder.
+const IMAGE: &str = "image.tif";
+const ANNOTATION: &str = "annotation.tif";
+const TRUTH: &str = "truth.tif";
+const RESULT: &str = "result.tif";
+const MODEL: &str = "model.unet3d.safetensors";
+const REPORT: &str = "report.html";
+
 /// See the whole job on a built-in phantom, in about two minutes
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -62,6 +72,24 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
+    /// Refuses a folder where files would be replaced that no demo wrote. A demo
+    /// that ran to its end is known by its report.
+    fn spare_files_of_others(&self) -> anyhow::Result<()> {
+        let report = fs::read(self.out.join(REPORT)).unwrap_or_default();
+        if String::from_utf8_lossy(&report).contains(filling::PHANTOM_TITLE) {
+            return Ok(());
+        }
+        let files = [IMAGE, ANNOTATION, TRUTH, RESULT, MODEL, REPORT];
+        if let Some(name) = files.iter().find(|name| self.out.join(name).exists()) {
+            bail!(
+                "{}: holds {name}, which is not from a demo that ran to its end and would be replaced. \
+                 Give another folder (-o), or move the file elsewhere.",
+                self.out.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Makes the phantom, fills it, compares.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
@@ -73,6 +101,7 @@ impl Demo {
             ..FillConfig::default().train
         };
         let config = self.learning.settle(base, &self.machine)?;
+        self.spare_files_of_others()?;
         output::check_folder(&self.out)?;
         let (image, truth) = Phantom::new(SHAPE, config.seed).build();
         let truth = read_under(
@@ -85,10 +114,10 @@ impl Demo {
         )?;
         let labels = truth.sparsify(SLICES);
         let path = |name: &str| self.out.join(name);
-        let (image_path, labels_path) = (path("image.tif"), path("annotation.tif"));
+        let (image_path, labels_path) = (path(IMAGE), path(ANNOTATION));
         unet3d_volume::write(&image_path, &image)?;
         unet3d_volume::write(&labels_path, &labels.to_volume(UNLABELED))?;
-        unet3d_volume::write(&path("truth.tif"), &truth.to_volume(UNLABELED))?;
+        unet3d_volume::write(&path(TRUTH), &truth.to_volume(UNLABELED))?;
         let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
         let kept = [0, 1, 2].map(|a| evenly_spaced(SHAPE[a], SLICES[a]).len());
         console.note(format_args!(
@@ -103,9 +132,9 @@ impl Demo {
         let paths = Paths {
             image: image_path,
             labels: labels_path,
-            out: path("result.tif"),
-            model: path("model.unet3d.safetensors"),
-            report: path("report.html"),
+            out: path(RESULT),
+            model: path(MODEL),
+            report: path(REPORT),
             named: self.out.clone(),
         };
         filling::run(

@@ -93,7 +93,13 @@ impl Fill {
         for path in [&paths.model, &paths.report] {
             output::check_file(path, &inputs)?;
         }
+        output::check_distinct(&[
+            ("--out", &paths.out),
+            ("--model", &paths.model),
+            ("--report", &paths.report),
+        ])?;
         let image = Item::of(&self.image).read()?;
+        unet3d_volume::check_shape(out, image.geometry.shape)?;
         let labels = Item::of(&self.labels).read()?;
         let source = self.labels.display().to_string();
         same_shape(&labels, &source, &image, &self.image.display().to_string())?;

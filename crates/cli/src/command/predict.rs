@@ -86,6 +86,12 @@ impl Predict {
         for job in &jobs {
             let source = job.item.source();
             let volume = job.item.read()?;
+            for path in [Some(&job.out), job.probabilities.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                unet3d_volume::check_shape(path, volume.geometry.shape)?;
+            }
             let predicted =
                 predict_volume(&model, &volume, &options, &threads, &interrupt, console)
                     .with_context(|| source.clone())?;
@@ -175,11 +181,8 @@ impl Predict {
             for path in [Some(&out), probabilities.as_ref()].into_iter().flatten() {
                 output::check_volume(path, &inputs)?;
             }
-            if probabilities.as_ref() == Some(&out) {
-                bail!(
-                    "{}: is both -o and --probabilities. Give two names.",
-                    out.display()
-                );
+            if let Some(probabilities) = &probabilities {
+                output::check_distinct(&[("--out", &out), ("--probabilities", probabilities)])?;
             }
             jobs.push(Job {
                 item: item.clone(),

@@ -76,6 +76,15 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
     by_name(path)?.check_target(path)
 }
 
+/// Refuses a path that [`write`] would refuse for the size of the volume
+/// `[z, y, x]`.
+///
+/// # Errors
+/// Names the limit of the format.
+pub fn check_shape(path: &Path, shape: [usize; 3]) -> Result<(), Error> {
+    by_name(path)?.check_shape(path, shape)
+}
+
 /// Whether a name is one under which volumes are kept, be it that they can
 /// only be read.
 pub fn is_name_of_volume(path: &Path) -> bool {
@@ -116,6 +125,11 @@ trait Format: Sync {
                 "Choose another name, or remove the folder yourself.",
             ));
         }
+        Ok(())
+    }
+
+    /// Refuses a shape `[z, y, x]` that the format cannot hold.
+    fn check_shape(&self, _path: &Path, _shape: [usize; 3]) -> Result<(), Error> {
         Ok(())
     }
 

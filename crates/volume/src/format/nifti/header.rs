@@ -210,6 +210,19 @@ impl Header {
     }
 }
 
+/// A size as the header's `dim[axis]` holds it.
+pub(super) fn dimension(axis: usize, size: usize, path: &Path) -> Result<i16, Error> {
+    i16::try_from(size).map_err(|_| {
+        Error::field(
+            path,
+            format!("header field dim[{axis}]"),
+            size,
+            "must be at most 32767 in NIfTI-1",
+            "Choose another format for this volume: .tif or .npy.",
+        )
+    })
+}
+
 /// Header and empty extension of a volume: everything before the samples.
 pub(super) fn compose(volume: &Volume, path: &Path) -> Result<Vec<u8>, Error> {
     let [z, y, x] = volume.geometry.shape;
@@ -224,15 +237,7 @@ pub(super) fn compose(volume: &Volume, path: &Path) -> Result<Vec<u8>, Error> {
         1i16,
     ];
     for (axis, size) in [(1, x), (2, y), (3, z), (4, volume.channels)] {
-        dim[axis] = i16::try_from(size).map_err(|_| {
-            Error::field(
-                path,
-                format!("header field dim[{axis}]"),
-                size,
-                "must be at most 32767 in NIfTI-1",
-                "Choose another format for this volume: .tif or .npy.",
-            )
-        })?;
+        dim[axis] = dimension(axis, size, path)?;
     }
     let number_type = volume.samples.number_type();
     let forms = orientation::forms(&volume.geometry);

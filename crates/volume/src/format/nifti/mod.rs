@@ -49,6 +49,11 @@ impl Format for Nifti {
         &[".nii", ".nii.gz"]
     }
 
+    fn check_shape(&self, path: &Path, [z, y, x]: [usize; 3]) -> Result<(), Error> {
+        let mut axes = [(1, x), (2, y), (3, z)].into_iter();
+        axes.try_for_each(|(axis, size)| header::dimension(axis, size, path).map(|_| ()))
+    }
+
     fn recognises(&self, source: &Source) -> bool {
         let mut start = [0; HEADER_BYTES];
         let found = match source.start.starts_with(GZIP_MAGIC) {

@@ -16,6 +16,9 @@ use super::{Format, Source, atomic, has_extension, tiff};
 use crate::samples::{NumberType, Samples, each_type, sample_count};
 use crate::{Error, Geometry, Volume};
 
+const OTHER_THAN_PNG: &str =
+    "Write to a folder (a name that ends in /), or choose .tif, .nii.gz or .npy.";
+
 pub(super) struct Slices;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,6 +66,20 @@ impl Format for Slices {
             };
         }
         check_replaceable(path)
+    }
+
+    fn check_shape(&self, path: &Path, shape: [usize; 3]) -> Result<(), Error> {
+        let [z, ..] = shape;
+        if z != 1 && has_extension(path, self.extensions()) && !path.is_dir() {
+            return Err(Error::field(
+                path,
+                "the volume",
+                format!("{z} slices"),
+                "must be 1 slice to become one PNG",
+                OTHER_THAN_PNG,
+            ));
+        }
+        Ok(())
     }
 
     fn read(&self, path: &Path) -> Result<Volume, Error> {
@@ -227,7 +244,7 @@ fn write_single(path: &Path, volume: &Volume) -> Result<(), Error> {
             "the volume",
             format!("{z} slices of {} {}", volume.channels, volume.type_name()),
             "must be 1 slice of 1 or 3 channels, uint8 or uint16, to become one PNG",
-            "Write to a folder (a name that ends in /), or choose .tif, .nii.gz or .npy.",
+            OTHER_THAN_PNG,
         ));
     }
     atomic::write_file(path, |writer| png::write(writer, path, volume))
