@@ -15,8 +15,10 @@ use crate::micro::{PANEL, TILE_ROWS, accumulate, row_of};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
-/// Tiles of a block: a multiple of the 6 rows of the register tile. Measured
-/// on Zen 4 (1 MB of second-level cache): docs/performance.md.
+/// Tiles of a block: a multiple of the 6 rows of the register tile. Each
+/// transformed weight that is loaded serves this many tiles, so fewer would
+/// wait for memory; more would leave the second-level cache (with 32 channels
+/// 24 tiles are 660 KB).
 const BLOCK: usize = 24;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;

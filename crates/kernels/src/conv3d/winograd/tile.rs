@@ -84,7 +84,7 @@ pub(super) struct Lines {
 
 /// Runs `$body` with the constants `MD`, `MH`, `MW` (0 where the form of the
 /// axis is known only at run time): with constants every line of a tile stays
-/// in registers, which is a factor of three.
+/// in registers.
 macro_rules! with_forms {
     ($cut:expr, $body:ident :: <$simd:ty> ($($argument:expr),* $(,)?)) => {
         match $cut.m {
