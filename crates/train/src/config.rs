@@ -246,17 +246,21 @@ impl TrainConfig {
     ///
     /// # Errors
     /// When no patch fits the memory.
-    pub fn settle(&self, network: &Network, cases: &[Case], threads: usize) -> Result<Self, Error> {
-        let mut settled = self.clone();
+    pub fn settle(&self, network: &Network, cases: &[Case]) -> Result<Self, Error> {
+        let memory = self.memory_bytes;
         let patch = match self.patch {
             Some(patch) => patch,
-            None => patch::choose(network, cases, self.memory_bytes, threads)?,
+            None => patch::choose(network, cases, memory, self.batch.unwrap_or(1))?,
         };
-        settled.patch = Some(patch);
-        settled
-            .batch
-            .get_or_insert_with(|| patch::batch_for(network, patch));
-        Ok(settled)
+        let batch = match self.batch {
+            Some(batch) => batch,
+            None => patch::batch_for(network, patch, memory)?,
+        };
+        Ok(Self {
+            patch: Some(patch),
+            batch: Some(batch),
+            ..self.clone()
+        })
     }
 }
 

@@ -1,7 +1,7 @@
-//! How large a patch is where nobody said: from the volumes, their spacing, the
-//! network and the memory.
+//! How large a patch is and how many make a batch where nobody said: from the
+//! volumes, their spacing, the network and the memory.
 
-use unet3d_unet::{Mode, Network, Padding, Plan};
+use unet3d_unet::{Mode, NOMINAL_THREADS, Network, Padding, Plan, SizeError};
 
 use crate::{Case, Error};
 
@@ -15,15 +15,15 @@ const SAME_EDGE: f64 = 64.0;
 const VALID_EDGE: f64 = 126.0;
 
 /// Training memory where none is said; leaves room on a computer with 8 GiB.
-const DEFAULT_MEMORY_BYTES: u64 = 4 << 30;
+pub(crate) const DEFAULT_MEMORY_BYTES: u64 = 4 << 30;
 
 /// Input of the network in training, voxels along `[z, y, x]`.
 ///
 /// Edges have about equal length in mm and about the volume of a cube of 64
 /// (valid convolutions: 126) voxels' edge; an axis on which the median case is
 /// shorter gives its share to the others. Then the longest edge shrinks until
-/// the plan fits into half of the memory (parameters, data and batches want
-/// the rest).
+/// the plan of `batch` of them fits into half of the memory (parameters, data
+/// and batches want the rest).
 ///
 /// # Errors
 /// When not even the smallest legal patch fits.
@@ -31,7 +31,7 @@ pub fn choose(
     network: &Network,
     cases: &[Case],
     memory_bytes: Option<u64>,
-    threads: usize,
+    batch: usize,
 ) -> Result<[usize; 3], Error> {
     let valid = network.config().padding == Padding::Valid;
     let (edge, margin) = match valid {
@@ -56,10 +56,10 @@ pub fn choose(
     for (axis, size) in extents(shape, spacing, flat, edge).into_iter().enumerate() {
         patch[axis] = nearest_legal(network, axis, size);
     }
-    let allowed = memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES) / 2;
+    let allowed = for_plan(memory_bytes);
     loop {
-        let plan = Plan::new(network, 1, patch, Mode::Train, threads)?;
-        if plan.peak_bytes() <= allowed {
+        let needed = plan_bytes(network, batch, patch)?;
+        if needed <= allowed {
             return Ok(patch);
         }
         let shorter = |axis: usize| (1..patch[axis]).rev().find(|n| is_legal(network, axis, *n));
@@ -73,9 +73,9 @@ pub fn choose(
                     "memory",
                     format!("{} MiB", (2 * allowed) >> 20),
                     format!(
-                        "the smallest patch of this network, {patch:?}, needs {} MiB. \
-                         Allow more memory or take a smaller preset",
-                        (2 * plan.peak_bytes()) >> 20
+                        "the smallest patch of this network, {patch:?}, needs {} MiB in batches of {batch}. \
+                         Allow more memory, or take a smaller preset or batch",
+                        (2 * needed) >> 20
                     ),
                 ));
             }
@@ -83,8 +83,35 @@ pub fn choose(
     }
 }
 
-/// Patches in a batch: as many as make up the usual patch, at most 4.
-pub fn batch_for(network: &Network, patch: [usize; 3]) -> usize {
+/// Patches in a batch: as many as make up the usual patch, at most 4, and
+/// fewer where their plan does not fit into half of the memory.
+///
+/// # Errors
+/// When the patch is none that the network can have.
+pub fn batch_for(
+    network: &Network,
+    patch: [usize; 3],
+    memory_bytes: Option<u64>,
+) -> Result<usize, Error> {
+    let mut batch = usual_batch(network, patch);
+    while batch > 1 && plan_bytes(network, batch, patch)? > for_plan(memory_bytes) {
+        batch -= 1;
+    }
+    Ok(batch)
+}
+
+/// The share of the memory that a plan chosen here may take.
+fn for_plan(memory_bytes: Option<u64>) -> u64 {
+    memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES) / 2
+}
+
+/// Reckoned for the same number of threads on every machine, so that the choice
+/// is the same everywhere.
+fn plan_bytes(network: &Network, batch: usize, patch: [usize; 3]) -> Result<u64, SizeError> {
+    Ok(Plan::new(network, batch, patch, Mode::Train, NOMINAL_THREADS)?.peak_bytes())
+}
+
+fn usual_batch(network: &Network, patch: [usize; 3]) -> usize {
     let edge = match network.config().padding {
         Padding::Valid => VALID_EDGE,
         Padding::Same => SAME_EDGE,
@@ -169,6 +196,7 @@ fn legal_margin(network: &Network) -> [usize; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TrainConfig;
     use unet3d_unet::{Preset, UNetConfig};
     use unet3d_volume::{Geometry, Image, Label, Labels};
 
@@ -193,7 +221,7 @@ mod tests {
 
     fn chosen(preset: Preset, shape: [usize; 3], spacing_mm: Option<[f64; 3]>) -> [usize; 3] {
         let network = Network::new(UNetConfig::preset(preset, 1, 2)).unwrap();
-        choose(&network, &[case(shape, spacing_mm)], None, 2).unwrap()
+        choose(&network, &[case(shape, spacing_mm)], None, 1).unwrap()
     }
 
     #[test]
@@ -204,7 +232,8 @@ mod tests {
         let patch = chosen(Preset::Small, [128; 3], Some([4.0, 1.0, 1.0]));
         assert_eq!(patch, [28, 104, 104]);
         assert_eq!(chosen(Preset::Small, [20, 300, 300], None), [20, 116, 116]);
-        assert_eq!(chosen(Preset::Paper, [200; 3], None), [132; 3]);
+        // A cube of 132 needs a little more than half of the default memory.
+        assert_eq!(chosen(Preset::Paper, [200; 3], None), [132, 132, 124]);
         let flat = chosen(Preset::Twin2d, [64, 248, 244], None);
         assert_eq!(flat[0], 1);
     }
@@ -222,8 +251,33 @@ mod tests {
     #[test]
     fn small_patches_make_larger_batches() {
         let network = Network::new(UNetConfig::preset(Preset::Small, 1, 2)).unwrap();
-        assert_eq!(batch_for(&network, [64; 3]), 1);
-        assert_eq!(batch_for(&network, [40, 56, 40]), 3);
-        assert_eq!(batch_for(&network, [16; 3]), 4);
+        let batch = |patch| batch_for(&network, patch, None).unwrap();
+        assert_eq!(batch([64; 3]), 1);
+        assert_eq!(batch([40, 56, 40]), 3);
+        assert_eq!(batch([16; 3]), 4);
+    }
+
+    #[test]
+    fn memory_bounds_patch_and_batch_together() {
+        let network = Network::new(UNetConfig::preset(Preset::Small, 1, 2)).unwrap();
+        let cases = [case([128; 3], None)];
+        for (patch, batch) in [(None, None), (Some([32; 3]), None), (None, Some(3))] {
+            for mib in [150_u64, 200, 300] {
+                let config = TrainConfig {
+                    patch,
+                    batch,
+                    memory_bytes: Some(mib << 20),
+                    ..TrainConfig::default()
+                };
+                let settled = config.settle(&network, &cases).unwrap();
+                let (patch, batch) = (settled.patch.unwrap(), settled.batch.unwrap());
+                let needed = plan_bytes(&network, batch, patch).unwrap();
+                assert!(2 * needed <= mib << 20, "{patch:?} x {batch}: {needed}");
+            }
+        }
+        // Without the bound the batch would be larger, so it does bind.
+        let patch = choose(&network, &cases, Some(200 << 20), 1).unwrap();
+        let bound = batch_for(&network, patch, Some(200 << 20)).unwrap();
+        assert!(bound < usual_batch(&network, patch));
     }
 }

@@ -67,7 +67,7 @@ impl Trainer {
         config.check()?;
         let classes = classes_of(&cases)?;
         let network = config.network(cases[0].image.channels, classes)?;
-        let config = config.settle(&network, &cases, threads.count())?;
+        let config = config.settle(&network, &cases)?;
         let (patch, patches) = (
             config.patch.unwrap_or_default(),
             config.batch.unwrap_or_default(),
