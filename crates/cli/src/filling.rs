@@ -95,6 +95,8 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         &paths.out,
         &result.labels.to_volume(result.labels.unlabeled_value()),
     )?;
+    // Ctrl-C during the prediction came too late to cut anything short.
+    let interrupted = result.stopped && interrupt.asked();
     let elapsed_s = started.elapsed().as_secs_f64();
     let page = page(
         &filling,
@@ -118,14 +120,14 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         "elapsed_s": elapsed_s,
         "training_s": result.training_s,
         "iterations": result.steps,
-        "interrupted": interrupt.asked(),
+        "interrupted": interrupted,
         "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
         "out": paths.named,
         "segmentation": paths.out,
         "model": paths.model,
         "report": paths.report,
     }))?;
-    Ok(if interrupt.asked() {
+    Ok(if interrupted {
         End::Interrupted
     } else {
         End::Done

@@ -12,7 +12,14 @@ pub(crate) const EXIT_CODE: u8 = 130;
 
 /// Whether the person asked to stop. Cheap to clone and to ask.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    asked: AtomicBool,
+    /// Whether what runs now is the last step and will be finished.
+    is_last: AtomicBool,
+}
 
 impl Interrupt {
     /// Listens for Ctrl-C (and termination requests).
@@ -23,11 +30,14 @@ impl Interrupt {
         let interrupt = Self::default();
         let asked = interrupt.clone();
         ctrlc::set_handler(move || {
-            if asked.0.swap(true, Ordering::SeqCst) {
+            if asked.0.asked.swap(true, Ordering::SeqCst) {
                 std::process::exit(i32::from(EXIT_CODE));
             }
-            crate::console::Console::new(false)
-                .note("\nStopping after this step and keeping what there is. Press Ctrl-C again to end at once.");
+            crate::console::Console::new(false).note(if asked.0.is_last.load(Ordering::SeqCst) {
+                "\nThe last step is finished and its result written. Press Ctrl-C again to end at once, without it."
+            } else {
+                "\nStopping after this step and keeping what there is. Press Ctrl-C again to end at once."
+            });
         })
         .context("Ctrl-C: the operating system refuses the handler")?;
         Ok(interrupt)
@@ -35,7 +45,12 @@ impl Interrupt {
 
     /// Whether Ctrl-C was pressed.
     pub(crate) fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    /// The last step begins: Ctrl-C now says that it is finished.
+    pub(crate) fn last_step(&self) {
+        self.0.is_last.store(true, Ordering::SeqCst);
     }
 
     /// `Break` once Ctrl-C was pressed.

@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     memory: Option<u64>,
     bar: Option<Progress>,
     phase: &'static str,
+    /// Whether the volume of a fill is predicted now.
+    is_trained: bool,
     mean_loss: f64,
     /// Best score so far, for the bar.
     best: Option<f64>,
@@ -41,6 +43,7 @@ impl Watch {
             interrupt,
             bar: None,
             phase: "",
+            is_trained: false,
             mean_loss: f64::NAN,
             best: None,
             losses: Vec::new(),
@@ -110,17 +113,32 @@ impl Observer for Watch {
             self.scores.push((validation.step, iou));
             self.best = Some(self.best.map_or(iou, |b| b.max(iou)));
         }
-        // Validation draws its own bar; training goes on with its own.
         self.interrupt.flow()
     }
 
     fn saved(&mut self, _path: &Path) {}
 
+    fn trained(&mut self) {
+        self.close();
+        self.is_trained = true;
+        self.interrupt.last_step();
+        if self.interrupt.asked() {
+            self.console
+                .note("The volume is segmented with what was learned so far. Press Ctrl-C again to end at once, without it.");
+        }
+    }
+
     fn predicting(&mut self, done: usize, all: usize) -> ControlFlow<()> {
-        if self.phase != "train" {
+        if self.is_trained {
             let share = done as f64 / all.max(1) as f64;
             self.bar("predict", "tile").update(share, done as u64, "");
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
+        // A validation, which leaves the bar of training where it is. What is
+        // finished is finished.
+        match self.interrupt.flow() {
+            ControlFlow::Break(()) if done < all => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }

@@ -168,28 +168,58 @@ fn start(folder: &Folder, arguments: &[&str]) -> Child {
         .expect("started")
 }
 
+/// Gives the configuration another number of steps.
+fn lengthen(folder: &Folder, iterations: u32) {
+    let config = String::from_utf8(bytes(&folder.path("config.toml"))).expect("UTF-8");
+    let config = config.replace("iterations = 12", &format!("iterations = {iterations}"));
+    folder.bytes("config.toml", config.as_bytes());
+}
+
+/// Waits until a file is there; a minute is enough on the slowest machine.
+fn wait_for(path: &Path) {
+    for _ in 0..6000 {
+        if path.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} did not appear", path.display());
+}
+
+/// Presses Ctrl-C.
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill").success());
+}
+
 #[test]
 fn a_killed_run_resumes_to_the_same_bits() {
     let folder = data_set();
+    // Enough steps that kills fall between the first checkpoint and the end.
+    lengthen(&folder, 40);
     run_well(&folder, "train @data -o @undisturbed --config @config.toml");
+    let checkpoint = folder.path("killed/checkpoint.safetensors");
     let mut resume: &[&str] = &[];
-    for pause_ms in [150, 260, 90] {
+    let mut kills_between = 0;
+    // The first falls upon the first checkpoint, before which there is nothing
+    // to resume; the others anywhere after it.
+    for pause_ms in [0, 60, 30] {
         let mut child = start(&folder, resume);
+        wait_for(&checkpoint);
         std::thread::sleep(Duration::from_millis(pause_ms));
         child.kill().expect("killed");
-        child.wait().expect("ended");
-        let begun = folder
-            .files()
-            .iter()
-            .any(|f| f.starts_with("killed/") && f.contains("checkpoint"));
-        if begun {
-            resume = &["--resume"];
-        } else {
-            let _ = std::fs::remove_dir_all(folder.path("killed"));
-        }
+        let ended_well = child.wait().expect("ended").success();
+        kills_between += u32::from(!ended_well);
+        resume = &["--resume"];
     }
+    assert!(kills_between > 0, "every kill came after the end");
     let ran = Ran::of(start(&folder, resume).wait_with_output().expect("ended"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    let log = |run: &str| bytes(&folder.path(&format!("{run}/log.jsonl")));
+    assert!(log("undisturbed") == log("killed"), "log.jsonl differs");
     for model in ["best.unet3d.safetensors", "last.unet3d.safetensors"] {
         let undisturbed = bytes(&folder.path(&format!("undisturbed/{model}")));
         assert!(
@@ -203,19 +233,10 @@ fn a_killed_run_resumes_to_the_same_bits() {
 #[test]
 fn an_interrupted_run_leaves_a_model_and_resumes() {
     let folder = data_set();
-    let config = bytes(&folder.path("config.toml"));
-    let long = String::from_utf8(config)
-        .expect("UTF-8")
-        .replace("= 12", "= 100000");
-    folder.bytes("config.toml", long.as_bytes());
+    lengthen(&folder, 100_000);
     let child = start(&folder, &[]);
-    // Long enough to be in the middle of training on a slow machine.
-    std::thread::sleep(Duration::from_millis(1500));
-    let id = child.id().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status();
-    assert!(sent.expect("kill").success());
+    wait_for(&folder.path("killed/checkpoint.safetensors"));
+    interrupt(&child);
     let ran = Ran::of(child.wait_with_output().expect("ended"));
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert!(ran.stderr.contains("--resume"), "{ran:?}");
@@ -250,4 +271,42 @@ fn demo_writes_everything_it_names() {
     ] {
         assert!(files.contains(&format!("demo/{name}")), "{name}: {files:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_fill_writes_what_it_learned() {
+    let folder = pair();
+    let path = |name: &str| folder.path(name).display().to_string();
+    let child = program(&[
+        "fill".to_owned(),
+        path("image.nii.gz"),
+        path("labels.nii.gz"),
+        "-o".into(),
+        path("out.nii.gz"),
+        "--run".into(),
+        path("run"),
+        "--config".into(),
+        folder
+            .bytes(
+                "config.toml",
+                b"patch = [16, 16, 16]\ncheckpoint_every = 1\n[budget]\niterations = 1000000\n",
+            )
+            .display()
+            .to_string(),
+        "--unlabeled".into(),
+        "0".into(),
+        "--json".into(),
+    ])
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("started");
+    wait_for(&folder.path("run/checkpoint.safetensors"));
+    interrupt(&child);
+    let ran = Ran::of(child.wait_with_output().expect("ended"));
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert_eq!(ran.json()["interrupted"], true, "{ran:?}");
+    assert!(ran.stderr.contains("learned so far"), "{ran:?}");
+    assert!(folder.files().contains(&"out.nii.gz".to_owned()));
 }

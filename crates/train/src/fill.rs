@@ -140,6 +140,7 @@ pub fn fill(
         ..
     } = run(&config.train, data, &config.files, threads, observer)?;
 
+    observer.trained();
     let options = Options {
         memory_bytes: config.train.memory_bytes,
         probabilities: config.probabilities,

@@ -27,6 +27,10 @@ pub trait Observer {
     /// A file was written whole.
     fn saved(&mut self, _path: &Path) {}
 
+    /// Training is over and the volume of a fill is predicted next, to the end
+    /// whatever [`Observer::predicting`] answers.
+    fn trained(&mut self) {}
+
     /// While the volume is predicted after training or in a validation: done
     /// and all tiles.
     fn predicting(&mut self, _done: usize, _all: usize) -> ControlFlow<()> {

@@ -181,6 +181,11 @@ impl Run {
             }
         }
         self.save(observer)?;
+        // Asked to stop when nothing was left to do, a run is complete.
+        let steps = self.trainer.steps();
+        let is_scored =
+            self.held_out.is_empty() || self.validations.last().is_some_and(|v| v.step == steps);
+        stopped &= !(is_scored && config.budget.share(steps, self.elapsed_s()) >= 1.0);
         Ok(Outcome {
             model: self.model()?,
             cases: self.trainer.cases().clone(),
