@@ -321,8 +321,17 @@ fn page<'a>(
             held_out: result.held_out.clone(),
         },
         quality,
-        losses: &watch.losses,
-        scores: &watch.scores,
+        // Of the result, not of the watch: a resumed run began before it.
+        losses: result
+            .curve
+            .iter()
+            .map(|s| (s.step, s.loss.total as f32))
+            .collect(),
+        scores: result
+            .validations
+            .iter()
+            .filter_map(|v| Some((v.step, v.mean_iou?)))
+            .collect(),
         written: written(paths, measured.is_some()),
         next: next(paths, &filling.scheme_flag, measured.is_some()),
     }

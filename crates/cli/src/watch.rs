@@ -1,5 +1,4 @@
-//! Watches a training run: draws its progress, keeps its curve, and tells it
-//! to stop when the person asks.
+//! Watches a training run: draws its progress, and tells it to stop when the person asks.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -26,10 +25,6 @@ pub(crate) struct Watch {
     mean_loss: f64,
     /// Best score so far, for the bar.
     best: Option<f64>,
-    /// Loss of every step.
-    pub(crate) losses: Vec<(u64, f32)>,
-    /// Mean IoU of every validation.
-    pub(crate) scores: Vec<(u64, f64)>,
     /// Memory that the run planned.
     pub(crate) needs: Option<Needs>,
 }
@@ -46,8 +41,6 @@ impl Watch {
             is_trained: false,
             mean_loss: f64::NAN,
             best: None,
-            losses: Vec::new(),
-            scores: Vec::new(),
             needs: None,
         }
     }
@@ -98,7 +91,6 @@ impl Observer for Watch {
         } else {
             loss
         };
-        self.losses.push((step.step, loss as f32));
         let mut detail = format!("loss {:.4}", self.mean_loss);
         if let Some(best) = self.best {
             detail.push_str(&format!(", IoU {best:.3}"));
@@ -110,7 +102,6 @@ impl Observer for Watch {
 
     fn validated(&mut self, validation: &Validation) -> ControlFlow<()> {
         if let Some(iou) = validation.mean_iou {
-            self.scores.push((validation.step, iou));
             self.best = Some(self.best.map_or(iou, |b| b.max(iou)));
         }
         self.interrupt.flow()

@@ -135,6 +135,30 @@ fn check_finds_nothing_wrong_with_a_sound_data_set() {
 }
 
 #[test]
+fn check_examines_a_list_of_cases() {
+    let folder = data_set();
+    folder.bytes(
+        "data/list.toml",
+        b"[labels]\nunlabeled = 0\nclasses = [{ value = 1, name = \"inside\" }, { value = 2, name = \"outside\" }]\n\
+          [[case]]\nimage = \"imagesTr/case0.nii.gz\"\nlabels = \"labelsTr/case0.nii.gz\"\n\
+          [[case]]\nimage = \"imagesTr/case1.nii.gz\"\nlabels = \"labelsTr/case1.nii.gz\"\n",
+    );
+    let json = run_well(&folder, "check @data/list.toml --json").json();
+    assert_eq!(json["errors"], 0, "{json}");
+    assert_eq!(json["volumes"], 4, "{json}");
+}
+
+#[test]
+fn check_misses_the_images_of_labels() {
+    let folder = data_set();
+    std::fs::remove_dir_all(folder.path("data/imagesTr")).expect("removed");
+    std::fs::remove_file(folder.path("data/dataset.json")).expect("removed");
+    let ran = run(&folder, "check @data --unlabeled 0 --json");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("imagesTr"), "{ran:?}");
+}
+
+#[test]
 fn check_lists_what_is_wrong() {
     let folder = data_set();
     let (image, _) = blobs([24, 16, 20], 0);

@@ -12,7 +12,9 @@ use unet3d_volume::{Image, Labels, Volume};
 
 use crate::run::{Files, Outcome, RunData, run};
 use crate::validate::HeldOut;
-use crate::{Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, hold_out_slices};
+use crate::{
+    Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, Validation, hold_out_slices,
+};
 
 /// How a volume is filled.
 #[derive(Clone, Debug)]
@@ -61,8 +63,10 @@ pub struct FillResult {
     pub expected: Option<Report>,
     /// The slices held out, indices along `[z, y, x]`.
     pub held_out: [Vec<usize>; 3],
-    /// Every training step.
+    /// Every training step, those before a resumption too.
     pub curve: Vec<StepRecord>,
+    /// Every validation, those before a resumption too.
+    pub validations: Vec<Validation>,
     /// Steps done.
     pub steps: u64,
     /// Whether the observer ended training before the budget was spent.
@@ -134,6 +138,7 @@ pub fn fill(
         model,
         cases,
         curve,
+        validations,
         steps,
         stopped,
         elapsed_s,
@@ -169,6 +174,7 @@ pub fn fill(
         expected,
         held_out: indices,
         curve,
+        validations,
         steps,
         stopped,
         training_s: elapsed_s,

@@ -20,10 +20,11 @@ use crate::listing::{self, Item};
 #[command(after_help = "\
 Examples:
   unet3d check data/                          a data set: imagesTr/ and labelsTr/
+  unet3d check list.toml                      a data set: a list of cases, as for `train`
   unet3d check image.tif labels.tif --unlabeled 0
   unet3d check images/
 
-A data set folder is examined case by case; other folders volume by volume.
+A data set is examined case by case; other folders volume by volume.
 Of two files with label flags, the second holds the labels of the first. Errors
 are what training or prediction would refuse; warnings are what is often a
 mistake. Ends with code 1 when there are errors.")]
@@ -102,9 +103,17 @@ impl Check {
     }
 }
 
-/// Whether a folder is a data set: it says so itself, or has the usual subfolders.
+/// Whether a path is a data set: a list of cases, or a folder that says so
+/// itself or has one of the usual subfolders, the other of which may be missing.
 fn is_data_set(path: &Path) -> bool {
-    path.join("dataset.json").is_file() || path.join("imagesTr").is_dir()
+    let is_list = || {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("toml"))
+    };
+    path.join("dataset.json").is_file()
+        || path.join("imagesTr").is_dir()
+        || path.join("labelsTr").is_dir()
+        || (path.is_file() && is_list())
 }
 
 impl Examination {

@@ -31,7 +31,7 @@ pub(crate) fn to_html(report: &Report<'_>) -> String {
         out,
         "<h2>How the training went</h2>\n<div class=\"card\">{}\n<p class=\"key\">\
          <b class=\"a\">Blue</b>: the loss, lower is better; the faint line is each step, the strong one their running mean.{}</p></div>\n",
-        curve::svg(report.losses, report.scores),
+        curve::svg(&report.losses, &report.scores),
         if report.scores.is_empty() {
             ""
         } else {

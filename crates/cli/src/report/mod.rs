@@ -34,9 +34,9 @@ pub(crate) struct Report<'a> {
     /// What to expect of the result.
     pub(crate) quality: Quality,
     /// Loss of each step.
-    pub(crate) losses: &'a [(u64, f32)],
+    pub(crate) losses: Vec<(u64, f32)>,
     /// Score on held-out voxels when it was measured: step and mean IoU.
-    pub(crate) scores: &'a [(u64, f64)],
+    pub(crate) scores: Vec<(u64, f64)>,
     /// Files written, and what each is.
     pub(crate) written: Vec<(String, String)>,
     /// What to do next: a sentence and a command.
@@ -167,8 +167,8 @@ mod tests {
                     (None, None, 0),
                 ],
             },
-            losses: &losses,
-            scores: &[(100, 0.4), (200, 0.7), (299, 0.81)],
+            losses,
+            scores: vec![(100, 0.4), (200, 0.7), (299, 0.81)],
             written: vec![("kidney-filled.tif".into(), "the segmentation".into())],
             next: vec![(
                 "Segment more.".into(),
