@@ -69,12 +69,13 @@ impl Observer for Watch {
     fn planned(&mut self, needs: &Needs) {
         self.needs = Some(*needs);
         self.console.note(format_args!(
-            "Memory at most {}: {} activations, {} parameters, {} data, {} batches.",
+            "Memory at most {}: {} activations, {} parameters, {} data, {} batches, {} predictions.",
             console::bytes(needs.peak_bytes()),
             console::bytes(needs.plan_bytes),
             console::bytes(needs.parameter_bytes),
             console::bytes(needs.data_bytes),
             console::bytes(needs.batch_bytes),
+            console::bytes(needs.prediction_bytes),
         ));
         if let Some(memory) = self.memory.filter(|m| *m < needs.peak_bytes()) {
             self.console.note(format_args!(

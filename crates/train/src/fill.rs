@@ -10,7 +10,7 @@ use unet3d_metrics::{Confusion, Report};
 use unet3d_predict::{Model, Options, predict};
 use unet3d_volume::{Image, Labels, Volume};
 
-use crate::run::{Files, Outcome, RunData, run};
+use crate::run::{Files, Outcome, RunData, run_then};
 use crate::validate::HeldOut;
 use crate::{
     Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, Validation, hold_out_slices,
@@ -82,7 +82,8 @@ pub struct FillResult {
 ///
 /// # Errors
 /// When image and labels do not go together, fewer than two classes are
-/// annotated, or training or prediction fail.
+/// annotated, training or prediction will not fit the memory (said before
+/// training begins), or one of them fails.
 pub fn fill(
     volume: &Volume,
     labels: &Labels,
@@ -134,6 +135,15 @@ pub fn fill(
             _ => HeldOut::default(),
         },
     };
+    let options = Options {
+        // Beside it the data stay in memory.
+        memory_bytes: config
+            .train
+            .memory_bytes
+            .map(|given| given.saturating_sub(data.bytes())),
+        probabilities: config.probabilities,
+        ..Options::default()
+    };
     let Outcome {
         model,
         cases,
@@ -143,14 +153,16 @@ pub fn fill(
         stopped,
         elapsed_s,
         ..
-    } = run(&config.train, data, &config.files, threads, observer)?;
+    } = run_then(
+        &config.train,
+        data,
+        &config.files,
+        Some(&options),
+        threads,
+        observer,
+    )?;
 
     observer.trained();
-    let options = Options {
-        memory_bytes: config.train.memory_bytes,
-        probabilities: config.probabilities,
-        ..Options::default()
-    };
     // Whoever stopped the training wants its result: this runs to its end.
     let mut progress = |p: unet3d_predict::Progress| {
         let _ = observer.predicting(p.done, p.total);

@@ -33,6 +33,8 @@ pub mod trainer;
 
 pub mod step;
 
+mod forecast;
+
 pub mod validate;
 
 pub mod observer;

@@ -50,14 +50,21 @@ pub struct Needs {
     pub parameter_bytes: u64,
     /// Images and labels of all cases.
     pub data_bytes: u64,
-    /// Batches prepared ahead, and the gradient of the logits.
+    /// Batches prepared ahead.
     pub batch_bytes: u64,
+    /// What predictions need at most beyond the rest: a tile and the results,
+    /// in validations beside the training, at the end in its place.
+    pub prediction_bytes: u64,
 }
 
 impl Needs {
     /// The peak.
     pub fn peak_bytes(&self) -> u64 {
-        self.plan_bytes + self.parameter_bytes + self.data_bytes + self.batch_bytes
+        self.plan_bytes
+            + self.parameter_bytes
+            + self.data_bytes
+            + self.batch_bytes
+            + self.prediction_bytes
     }
 }
 

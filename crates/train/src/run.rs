@@ -11,7 +11,9 @@ use unet3d_predict::{Model, Options, Pipeline};
 
 use crate::checkpoint::Checkpoint;
 use crate::folder::{RunFolder, write_atomically};
+use crate::forecast::forecast;
 use crate::log::{Line, Log};
+use crate::trainer::classes_of;
 use crate::validate::{HeldOut, validate};
 use crate::{Case, Error, Observer, Progress, StepRecord, TrainConfig, Trainer, Validation};
 
@@ -25,6 +27,13 @@ pub struct RunData {
     /// What the model is to remember of the data; a run is resumed only on data
     /// with the same record.
     pub record: serde_json::Value,
+}
+
+impl RunData {
+    /// Bytes that the data keep in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.training.iter().map(Case::bytes).sum::<u64>() + self.held_out.bytes()
+    }
 }
 
 /// Where a run keeps its files.
@@ -68,7 +77,20 @@ pub fn run(
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    Run::start(config, data, files, threads, observer)?.until_end(threads, observer)
+    run_then(config, data, files, None, threads, observer)
+}
+
+/// The same, where the first case is predicted afterwards with these options:
+/// a run whose prediction will not fit the memory is refused before it begins.
+pub(crate) fn run_then(
+    config: &TrainConfig,
+    data: RunData,
+    files: &Files,
+    afterwards: Option<&Options>,
+    threads: &Threads,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, Error> {
+    Run::start(config, data, files, afterwards, threads, observer)?.until_end(threads, observer)
 }
 
 /// The configuration of the run in a folder, to resume it with.
@@ -84,6 +106,8 @@ pub fn config_of(folder: &Path) -> Result<TrainConfig, Error> {
 struct Run {
     trainer: Trainer,
     held_out: HeldOut,
+    /// How held-out data are predicted.
+    options: Options,
     record: serde_json::Value,
     folder: Option<RunFolder>,
     log: Option<Log>,
@@ -101,14 +125,30 @@ impl Run {
         config: &TrainConfig,
         data: RunData,
         files: &Files,
+        afterwards: Option<&Options>,
         threads: &Threads,
         observer: &mut dyn Observer,
     ) -> Result<Self, Error> {
         let started = Instant::now();
+        config.check()?;
         let cases: Arc<[Case]> = data.training.into();
+        let classes = classes_of(&cases)?;
+        let network = config.network(cases[0].image.channels, classes)?;
+        let config = config.settle(&network, &cases)?;
+        let forecast = forecast(
+            &config,
+            &network,
+            &cases,
+            &data.held_out,
+            afterwards,
+            files.folder.is_some(),
+            threads,
+        )?;
+        observer.planned(&forecast.needs);
         let mut run = Self {
-            trainer: Trainer::new(config, cases, threads)?,
+            trainer: Trainer::new(&config, cases, threads)?,
             held_out: data.held_out,
+            options: forecast.validation,
             record: data.record,
             folder: None,
             log: None,
@@ -119,13 +159,6 @@ impl Run {
             earlier_s: 0.0,
             first_step: 0,
         };
-        let mut needs = run.trainer.needs();
-        needs.data_bytes += run.held_out.bytes();
-        if files.folder.is_some() {
-            // A checkpoint or model is copied once to be written.
-            needs.parameter_bytes *= 3;
-        }
-        observer.planned(&needs);
         if let Some(path) = &files.folder {
             let folder = match files.resume {
                 true => RunFolder::open(path)?,
@@ -204,11 +237,7 @@ impl Run {
             return Ok(false);
         }
         let model = self.model()?;
-        let options = Options {
-            memory_bytes: self.trainer.config().memory_bytes,
-            ..Options::default()
-        };
-        let cases = self.trainer.cases().clone();
+        let (cases, options) = (self.trainer.cases().clone(), self.options.clone());
         let Some(report) = validate(&model, &self.held_out, &cases, &options, threads, observer)?
         else {
             return Ok(true);

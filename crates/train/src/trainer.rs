@@ -10,11 +10,11 @@ use crate::batch::{Prefetcher, Recipe};
 use crate::loss::{CrossEntropyDice, Loss};
 use crate::optimizer::Optimizer;
 use crate::sampler::{PatchShape, Sampler};
-use crate::{Case, Error, Needs, TrainConfig};
+use crate::{Case, Error, TrainConfig};
 
 /// Batches ready before the step that uses them: one being used, one waiting,
 /// one being made. More would only take memory.
-const BATCHES_AHEAD: usize = 2;
+pub(crate) const BATCHES_AHEAD: usize = 2;
 
 /// A network while it learns. [`step`](Self::step) is in `step.rs`.
 pub struct Trainer {
@@ -128,20 +128,6 @@ impl Trainer {
         &self.parameters
     }
 
-    /// Memory of a step, and of the data.
-    pub fn needs(&self) -> Needs {
-        let per_parameter = 2 + self.config.optimizer.slots();
-        let values = self.network.parameter_count() * per_parameter + self.network.running_count();
-        let data = self.cases().iter().map(Case::bytes).sum();
-        Needs {
-            // The plan counts the gradient of the logits.
-            plan_bytes: self.executor.plan().peak_bytes(),
-            parameter_bytes: (values * size_of::<f32>()) as u64,
-            data_bytes: data,
-            batch_bytes: self.batches.bytes(),
-        }
-    }
-
     /// What to keep to go on from here.
     pub fn state(&self) -> State {
         State {
@@ -189,7 +175,7 @@ impl Trainer {
 }
 
 /// Number of classes, the same in all cases.
-fn classes_of(cases: &[Case]) -> Result<usize, Error> {
+pub(crate) fn classes_of(cases: &[Case]) -> Result<usize, Error> {
     let Some(first) = cases.first() else {
         return Err(Error::Data(
             "there is no training case, at least one is needed".into(),

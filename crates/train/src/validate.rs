@@ -41,6 +41,16 @@ impl HeldOut {
         self.cases.is_empty() && self.slices.is_empty()
     }
 
+    /// Voxels along `[z, y, x]` of all that a validation predicts.
+    pub(crate) fn shapes<'a>(
+        &'a self,
+        training: &'a [Case],
+    ) -> impl Iterator<Item = [usize; 3]> + 'a {
+        let slices = self.slices.iter().map(|(index, _)| &training[*index]);
+        let cases = self.cases.iter().chain(slices);
+        cases.map(|case| case.image.geometry.shape)
+    }
+
     /// Bytes that the data keep in memory.
     pub(crate) fn bytes(&self) -> u64 {
         let slices: usize = self.slices.iter().map(|(_, l)| l.voxels.len()).sum();

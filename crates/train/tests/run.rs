@@ -12,8 +12,8 @@ use unet3d_train::augment::AugmentConfig;
 use unet3d_train::run::{Files, RunData, config_of, run};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{
-    Budget, Case, Error, FillConfig, Observer, OptimizerConfig, Progress, StepRecord, TrainConfig,
-    fill,
+    Budget, Case, Error, FillConfig, Needs, Observer, OptimizerConfig, Progress, StepRecord,
+    TrainConfig, fill,
 };
 use unet3d_unet::{Biases, Level, Normalisation, Preset, UNetConfig};
 use unet3d_volume::{Class, Geometry, Image, Label, Labels, Samples, Volume};
@@ -327,6 +327,69 @@ fn it_learns_and_fills_a_small_volume() {
         }
     });
     assert!(fill(&volume, &one, &config, &threads, &mut ()).is_err());
+}
+
+/// Counts steps and keeps what was planned.
+#[derive(Default)]
+struct Count {
+    steps: usize,
+    planned: Option<u64>,
+}
+
+impl Observer for Count {
+    fn planned(&mut self, needs: &Needs) {
+        self.planned = Some(needs.peak_bytes());
+    }
+
+    fn step(&mut self, _: &StepRecord, _: &Progress) -> ControlFlow<()> {
+        self.steps += 1;
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_memory_is_refused_before_the_first_step() {
+    // Long along x, so that results outweigh a training step.
+    let geometry = Geometry::of_shape([16, 16, 4000]);
+    let samples = (0..geometry.voxels()).map(|i| (i % 251) as u8).collect();
+    let volume = Volume::new(geometry.clone(), 1, Samples::U8(samples)).unwrap();
+    let (_, ball) = ball();
+    let voxels = (0..geometry.voxels()).map(|i| Label::of_class(i % 2));
+    let labels = Labels {
+        voxels: voxels.collect(),
+        classes: ball.classes,
+        geometry,
+    };
+    let threads = Threads::new(1).unwrap();
+    let (mut refused, mut kib) = (Vec::new(), 500_u64);
+    loop {
+        let config = FillConfig {
+            train: TrainConfig {
+                budget: Budget::iterations(1),
+                memory_bytes: Some(kib << 10),
+                validate_every: 0,
+                ..tiny()
+            },
+            hold_out: false,
+            probabilities: true,
+            ..FillConfig::default()
+        };
+        let mut count = Count::default();
+        match fill(&volume, &labels, &config, &threads, &mut count) {
+            Ok(_) => {
+                assert!(count.planned.unwrap() <= kib << 10);
+                break;
+            }
+            Err(error) => {
+                assert_eq!((count.steps, count.planned), (0, None), "{error}");
+                refused.push(error.to_string());
+            }
+        }
+        kib = kib * 5 / 4;
+    }
+    assert!(refused[0].contains("training on patches"), "{}", refused[0]);
+    let last = refused.last().unwrap();
+    assert!(last.contains("predicting the whole volume"), "{last}");
 }
 
 #[test]
