@@ -127,6 +127,7 @@ pub fn fill(
             "held_out_slices": indices,
         }),
         training: vec![case],
+        split: Vec::new(),
         held_out: match (&held_out, config.train.validate_every) {
             (Some(labels), 1..) => HeldOut {
                 cases: Vec::new(),

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `config.toml` | the whole configuration, patch and batch settled |
+//! | `split.tsv` | of a data set: which cases were held out |
 //! | `log.jsonl` | one line a step and a validation; nothing that depends on the clock |
 //! | `checkpoint.safetensors` | what resuming needs |
 //! | `best.unet3d.safetensors` | the model with the best validation |

@@ -24,10 +24,13 @@ pub enum Line {
 }
 
 impl Line {
-    fn step(&self) -> u64 {
+    /// Whether a checkpoint of so many steps and these validations knows of it.
+    fn is_known(&self, steps: u64, validations: &[Validation]) -> bool {
         match self {
-            Self::Step(record) => record.step,
-            Self::Validation(validation) => validation.step,
+            Self::Step(record) => record.step <= steps,
+            // One at the checkpoint's own step may have come after it, and is
+            // then done again.
+            Self::Validation(line) => validations.iter().any(|v| v.step == line.step),
         }
     }
 }
@@ -60,13 +63,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens a log, keeping the lines up to `steps` steps.
-    pub(crate) fn open(path: &Path, steps: u64) -> Result<(Self, Vec<Line>), Error> {
+    /// Opens a log, keeping the lines of `steps` steps and of `validations`.
+    pub(crate) fn open(
+        path: &Path,
+        steps: u64,
+        validations: &[Validation],
+    ) -> Result<(Self, Vec<Line>), Error> {
         let kept: Vec<Line> = match path.exists() {
             true => read(path)?,
             false => Vec::new(),
         };
-        let kept: Vec<Line> = kept.into_iter().filter(|l| l.step() <= steps).collect();
+        let kept = kept.into_iter().filter(|l| l.is_known(steps, validations));
+        let kept: Vec<Line> = kept.collect();
         let mut text = Vec::new();
         for line in &kept {
             text.extend(json(line)?);

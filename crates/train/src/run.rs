@@ -10,6 +10,7 @@ use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Pipeline};
 
 use crate::checkpoint::Checkpoint;
+use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
 use crate::folder::{RunFolder, write_atomically};
 use crate::forecast::forecast;
 use crate::log::{Line, Log};
@@ -27,6 +28,9 @@ pub struct RunData {
     /// What the model is to remember of the data; a run is resumed only on data
     /// with the same record.
     pub record: serde_json::Value,
+    /// Who is trained on and who is held out, kept in the run folder as
+    /// `split.tsv`; none where there are no such files.
+    pub split: Vec<CaseFiles>,
 }
 
 impl RunData {
@@ -169,7 +173,10 @@ impl Run {
             }
             let config = run.trainer.config().to_toml()?;
             write_atomically(&folder.config(), config.as_bytes())?;
-            let (log, lines) = Log::open(&folder.log(), run.trainer.steps())?;
+            if !data.split.is_empty() {
+                write_split(&data.split, &path.join(SPLIT_FILE))?;
+            }
+            let (log, lines) = Log::open(&folder.log(), run.trainer.steps(), &run.validations)?;
             run.curve = lines
                 .into_iter()
                 .filter_map(|line| match line {

@@ -13,7 +13,7 @@ use unet3d_train::run::{Files, RunData, config_of, run};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{
     Budget, Case, Error, FillConfig, Needs, Observer, OptimizerConfig, Progress, StepRecord,
-    TrainConfig, fill,
+    TrainConfig, Validation, fill,
 };
 use unet3d_unet::{Biases, Level, Normalisation, Preset, UNetConfig};
 use unet3d_volume::{Class, Geometry, Image, Label, Labels, Samples, Volume};
@@ -94,6 +94,7 @@ fn data() -> RunData {
         training,
         held_out,
         record: serde_json::json!({"name": "ball"}),
+        split: Vec::new(),
     }
 }
 
@@ -234,6 +235,41 @@ fn killed_between_checkpoints_is_the_same_as_undisturbed() {
     )
     .unwrap();
     assert_same_files(whole.path(), killed.path());
+}
+
+/// Keeps the folder as a kill right after the first validation leaves it.
+struct KillAtValidation<'a>(&'a Path, &'a Path);
+
+impl Observer for KillAtValidation<'_> {
+    fn validated(&mut self, _: &Validation) -> ControlFlow<()> {
+        for file in fs::read_dir(self.0).unwrap() {
+            let path = file.unwrap().path();
+            let copy = self.1.join(path.file_name().unwrap());
+            fs::copy(&path, copy).unwrap();
+        }
+        ControlFlow::Break(())
+    }
+}
+
+#[test]
+fn a_validation_killed_after_its_checkpoint_is_logged_once() {
+    let threads = Threads::new(1).unwrap();
+    let config = TrainConfig {
+        validate_every: 5,
+        checkpoint_every: 5,
+        ..tiny()
+    };
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [whole, stopped, killed] = folders.each_ref().map(|f| f.path());
+    let go = |folder: &Path, resume: bool, observer: &mut dyn Observer| {
+        run(&config, data(), &files(folder, resume), &threads, observer).unwrap()
+    };
+    go(whole, false, &mut ());
+    go(stopped, false, &mut KillAtValidation(stopped, killed));
+    let log = fs::read_to_string(killed.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("validation").count(), 1);
+    go(killed, true, &mut ());
+    assert_same_files(whole, killed);
 }
 
 #[test]

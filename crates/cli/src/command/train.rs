@@ -77,7 +77,6 @@ pub(crate) struct Train {
 struct Plan {
     config: TrainConfig,
     data: RunData,
-    data_set: DataSet,
 }
 
 impl Train {
@@ -92,7 +91,6 @@ impl Train {
             folder: Some(self.out.clone()),
             resume: self.resume,
         };
-        dataset::write_split(&plan.data_set.cases, &self.out.join(dataset::SPLIT_FILE))?;
         let outcome = unet3d_train::run(&plan.config, plan.data, &files, &threads, &mut watch);
         watch.close();
         let outcome = outcome?;
@@ -191,8 +189,8 @@ impl Train {
                 training,
                 held_out,
                 record: data_set.record(),
+                split: data_set.cases,
             },
-            data_set,
         })
     }
 }
