@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Kills a training run ten times at random moments, resumes it each time, and
-# compares its model, byte for byte, with that of a run that nobody disturbed
-# and with that of one on a single thread.
+# compares its models and its log, byte for byte, with those of a run that nobody
+# disturbed and with those of one on a single thread. Fails where fewer kills than
+# asked for fell between the first checkpoint and the end.
 #
 #   scripts/kill_resume.sh [KILLS] [ITERATIONS]      (10 kills, 150 iterations)
 #
@@ -45,23 +46,48 @@ echo "undisturbed: $iterations steps in $milliseconds ms"
 train "$work/one-thread" --threads 1
 
 flags=()
-for ((i = 1; i <= kills; i++)); do
+landed=0
+# A kill may come before the first checkpoint; such are made up for.
+for ((i = 1; landed < kills && i <= 3 * kills; i++)); do
     "$unet3d" train "$work/data" -o "$work/killed" --config "$work/config.toml" "${flags[@]}" >>"$work/log" 2>&1 &
     pid=$!
-    # Kills are spread over the run; on average the last falls at 70 % of it, so
-    # that rarely one comes too late.
-    pause=$((RANDOM * 14 * milliseconds / kills / 327680))
+    # Kills are spread over the run; all pauses together are at most as long as
+    # it, half as long on average, so that none should come too late.
+    pause=$((RANDOM * milliseconds / kills / 32768))
     sleep "$((pause / 1000)).$(printf %03d $((pause % 1000)))"
-    kill -KILL "$pid" 2>/dev/null && echo "kill $i after $pause ms" || echo "kill $i: had ended already"
-    wait "$pid" 2>/dev/null || true
-    # Killed before its first checkpoint, a run is begun anew.
-    if compgen -G "$work/killed/*checkpoint*" >/dev/null; then flags=(--resume); else rm -rf "$work/killed"; flags=(); fi
+    kill -KILL "$pid" 2>/dev/null || true
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
+    if ((status == 0)); then
+        echo "kill $i: the run had ended already"
+        flags=(--resume)
+        break
+    elif ((status != 137)); then
+        echo "the run failed by itself (code $status):" >&2
+        tail -n 5 "$work/log" >&2
+        exit 1
+    elif [[ -e $work/killed/checkpoint.safetensors ]]; then
+        echo "kill $i after $pause ms"
+        landed=$((landed + 1))
+        flags=(--resume)
+    else
+        # Killed before its first checkpoint, a run is begun anew.
+        echo "kill $i after $pause ms: before the first checkpoint"
+        rm -rf "$work/killed"
+        flags=()
+    fi
 done
 train "$work/killed" "${flags[@]}"
 
-for model in best last; do
+for file in best.unet3d.safetensors last.unet3d.safetensors log.jsonl; do
     for run in one-thread killed; do
-        cmp "$work/undisturbed/$model.unet3d.safetensors" "$work/$run/$model.unet3d.safetensors"
+        cmp "$work/undisturbed/$file" "$work/$run/$file"
     done
-    echo "$model model: identical, byte for byte"
+    echo "$file: identical, byte for byte"
 done
+
+echo "$landed kills fell between the first checkpoint and the end"
+if ((landed < kills)); then
+    echo "fewer than the $kills asked for: give more ITERATIONS" >&2
+    exit 1
+fi

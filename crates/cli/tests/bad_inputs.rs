@@ -8,7 +8,7 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 
-use common::{Folder, Ran, blobs, model, program, run, sparse};
+use common::{Folder, Ran, blobs, model, program, run, skipped, sparse};
 use unet3d_volume::{Geometry, Samples, Volume};
 
 const SHAPE: [usize; 3] = [16, 20, 24];
@@ -392,7 +392,7 @@ fn disk_full() {
         .output()
         .is_ok_and(|o| o.status.success());
     if !mounted {
-        eprintln!("skipped: only root may mount a small disk here");
+        skipped("disk_full", "only root may mount a small disk here");
         return;
     }
     let large = blobs([64, 64, 64], 1).0;
@@ -419,7 +419,7 @@ fn standard_output_full() {
     let folder = Folder::new();
     let path = folder.volume("a.nii", &image());
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
-        eprintln!("skipped: this system has no /dev/full");
+        skipped("standard_output_full", "this system has no /dev/full");
         return;
     };
     let arguments = ["info".as_ref(), path.as_os_str(), "--json".as_ref()];

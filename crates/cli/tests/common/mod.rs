@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::panic, reason = "a test says so by panicking")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -59,6 +60,12 @@ impl Folder {
         out.sort();
         out
     }
+}
+
+/// Says that a test was not made, and why. Not by `eprintln`, which is shown
+/// only where a test fails.
+pub(crate) fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
 }
 
 /// The program with these arguments.
