@@ -156,6 +156,7 @@ fn overlay(base: TrainConfig, read: TrainConfig, text: &str) -> TrainConfig {
         } else {
             base.validate_every
         },
+        labels: read.labels.clone().or(base.labels),
         ..read
     }
 }

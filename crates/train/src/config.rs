@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use unet3d_unet::{Network, Preset, UNetConfig};
-use unet3d_volume::Normalise;
+use unet3d_volume::{LabelScheme, Normalise};
 
 use crate::augment::AugmentConfig;
 use crate::loss::LossConfig;
@@ -63,6 +63,10 @@ pub struct TrainConfig {
     /// The network in full, where it is none of the presets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<UNetConfig>,
+    /// What label values mean, kept so that a run is resumed without being told
+    /// again. Labels are read by the caller; training itself does not look here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelScheme>,
 }
 
 /// When training ends: at whichever comes first.
@@ -101,6 +105,7 @@ impl Default for TrainConfig {
             schedule: ScheduleConfig::default(),
             augment: AugmentConfig::default(),
             network: None,
+            labels: None,
         }
     }
 }
@@ -280,6 +285,13 @@ mod tests {
         config.loss.class_weights = crate::ClassWeights::Given(vec![0.5, 2.0]);
         config.network = Some(UNetConfig::preset(Preset::Paper, 3, 3));
         config.budget = Budget::minutes(2.5);
+        config.labels = Some(LabelScheme {
+            classes: vec![unet3d_volume::Class {
+                value: 1,
+                name: "a".into(),
+            }],
+            annotated: unet3d_volume::Annotated::Except(0),
+        });
         let text = config.to_toml().unwrap();
         assert_eq!(
             TrainConfig::from_toml(&text, "a.toml".as_ref()).unwrap(),

@@ -35,6 +35,8 @@ pub mod step;
 
 mod forecast;
 
+mod fingerprint;
+
 pub mod validate;
 
 pub mod observer;

@@ -11,6 +11,7 @@ use unet3d_predict::{Model, Options, Pipeline};
 
 use crate::checkpoint::Checkpoint;
 use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
+use crate::fingerprint::fingerprint;
 use crate::folder::{RunFolder, write_atomically};
 use crate::forecast::forecast;
 use crate::log::{Line, Log};
@@ -149,11 +150,12 @@ impl Run {
             threads,
         )?;
         observer.planned(&forecast.needs);
+        let content = fingerprint(&cases, &data.held_out);
         let mut run = Self {
             trainer: Trainer::new(&config, cases, threads)?,
             held_out: data.held_out,
             options: forecast.validation,
-            record: data.record,
+            record: serde_json::json!({ "about": data.record, "content": content }),
             folder: None,
             log: None,
             curve: Vec::new(),
@@ -309,7 +311,9 @@ impl Run {
         if header.data != self.record {
             return Err(Error::file(
                 path,
-                "the run was begun on other data (cases or split differ); a run is resumed on the data it was begun on",
+                "the run was begun on other data (cases, split, gray values or labels differ); \
+                 a run is resumed on the data it was begun on. Were files changed or annotations added since? \
+                 Then begin a new run",
             ));
         }
         self.trainer.restore(checkpoint.state)?;

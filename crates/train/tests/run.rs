@@ -306,6 +306,13 @@ fn resuming_refuses_another_run() {
     };
     let error = go(&config, other, true);
     assert!(error.contains("other data"), "{error}");
+    // Of the same name, but with other voxels.
+    let mut other = data();
+    other.training[0].image.voxels[7] += 0.5;
+    assert!(go(&config, other, true).contains("other data"));
+    let mut other = data();
+    other.training[0].labels.classes[1].name = "cube".into();
+    assert!(go(&config, other, true).contains("other data"));
     assert_eq!(go(&config, data(), true), "");
     let empty = tempfile::tempdir().unwrap();
     let error = run(

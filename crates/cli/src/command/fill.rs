@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
-use unet3d_train::run::Files;
+use unet3d_train::run::{Files, config_of};
+use unet3d_volume::LabelScheme;
 
 use super::End;
 use super::evaluate::same_shape;
 use crate::arguments::{Json, Machine, Out};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
-use crate::label_flags::LabelFlags;
+use crate::label_flags::{LabelFlags, read_under};
 use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
 use crate::{model_file, output};
@@ -44,7 +46,8 @@ pub(crate) struct Fill {
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
 
-    /// Go on with the run in --run
+    /// Go on with the run in --run, under the configuration and the label flags it
+    /// was begun with
     #[arg(long, requires = "run")]
     resume: bool,
 
@@ -71,9 +74,11 @@ impl Fill {
 
     fn plan(&self) -> anyhow::Result<Filling> {
         let out = &self.out.out;
-        let config = self
-            .learning
-            .settle(FillConfig::default().train, &self.machine)?;
+        let base = match &self.run {
+            Some(run) if self.resume => config_of(run).context("--resume")?,
+            _ => FillConfig::default().train,
+        };
+        let mut config = self.learning.settle(base, &self.machine)?;
         let inputs: [&Path; 2] = [&self.image, &self.labels];
         output::check_volume(out, &inputs)?;
         let paths = Paths {
@@ -103,7 +108,14 @@ impl Fill {
         let labels = Item::of(&self.labels).read()?;
         let source = self.labels.display().to_string();
         same_shape(&labels, &source, &image, &self.image.display().to_string())?;
-        let (labels, scheme) = self.scheme.read(&labels, &self.labels)?;
+        let (labels, scheme) = match (self.scheme.scheme()?, config.labels.take()) {
+            (None, Some(scheme)) => (read_under(&scheme, &labels, &source)?, scheme),
+            _ => self.scheme.read(&labels, &self.labels)?,
+        };
+        config.labels = Some(LabelScheme {
+            classes: labels.classes.clone(),
+            annotated: scheme.annotated.clone(),
+        });
         labels.require_two_classes(&scheme.annotated, &source)?;
         Ok(Filling {
             paths,

@@ -157,12 +157,14 @@ impl Train {
             }
             TrainConfig::default()
         };
-        let config = self.learning.settle(base, &self.machine)?;
-        let mut data_set = match dataset::find(&self.data, self.labels.scheme()?.as_ref()) {
+        let mut config = self.learning.settle(base, &self.machine)?;
+        let scheme = self.labels.scheme()?.or(config.labels.take());
+        let mut data_set = match dataset::find(&self.data, scheme.as_ref()) {
             Err(Error::NoScheme { labels }) => return Err(ask(&self.data, &labels)),
             found => found?,
         };
         data_set.settle_classes()?;
+        config.labels = Some(data_set.scheme.clone());
         let mut training = load(&data_set, Split::Train, &config)?;
         let mut held_out = HeldOut {
             cases: load(&data_set, Split::Validate, &config)?,
