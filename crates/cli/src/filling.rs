@@ -372,8 +372,8 @@ fn measured_on(result: &FillResult, measured: Option<&Scores>) -> String {
              should come out about as well; parts that look unlike anything annotated may not.",
             slices_held_out(result)
         ),
-        (None, None) => "Not measured: no direction has three annotated slices, so all were needed to learn from. \
-             Annotate a third slice in one direction and the next run will say how good it is. Until then, judge by the pictures below."
+        (None, None) => "Not measured: no annotated slice could be spared, all were needed to learn from. \
+             Annotate further slices, three or more in one direction, and the next run will say how good it is. Until then, judge by the pictures below."
             .into(),
     }
 }

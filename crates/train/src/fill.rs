@@ -10,6 +10,7 @@ use unet3d_metrics::{Confusion, Report};
 use unet3d_predict::{Model, Options, predict};
 use unet3d_volume::{Image, Labels, Volume};
 
+use crate::hold_out::why_none;
 use crate::run::{Files, Outcome, RunData, run_then};
 use crate::validate::HeldOut;
 use crate::{
@@ -29,9 +30,8 @@ pub struct FillConfig {
     pub files: Files,
 }
 
-/// Minutes that `fill` trains where nobody says: the network has then seen the
-/// annotated slices of a volume of some hundred voxels' edge often enough that
-/// more time adds little.
+/// Minutes that `fill` trains where nobody says: short enough to wait for. More
+/// time may well give a better result.
 pub const DEFAULT_MINUTES: f64 = 2.0;
 
 impl Default for FillConfig {
@@ -108,11 +108,10 @@ pub fn fill(
         false => None,
     };
     if config.hold_out && slices.is_none() {
-        warnings.push(
-            "no direction has three annotated slices, so none is held out and nothing can be said \
-             about how good the result is"
-                .to_owned(),
-        );
+        warnings.push(format!(
+            "{}, so none is held out and nothing can be said about how good the result is",
+            why_none(labels)
+        ));
     }
     let (training, held_out, indices) = match slices {
         Some(s) => (s.training, Some(s.held_out), s.slices),

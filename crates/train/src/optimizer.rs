@@ -63,9 +63,8 @@ pub enum MomentumForm {
 }
 
 impl Default for OptimizerConfig {
-    /// AdamW at a rate that trains the small network in minutes: ten times
-    /// less learns too slowly for such budgets, three times more is unsteady
-    /// with batches of one patch.
+    /// AdamW at a rate chosen for budgets of minutes with the small network; a
+    /// starting point, not the outcome of a search.
     fn default() -> Self {
         Self::AdamW {
             rate: 2e-3,
