@@ -67,7 +67,7 @@ pub fn check_name(path: &Path) -> Result<(), Error> {
     by_name(path).map(|_| ())
 }
 
-/// Refuses a path that [`write`] would refuse for its name or for what stands
+/// Refuses a path that [`write()`] would refuse for its name or for what stands
 /// there: a folder in the place of a file, or a folder of other things.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
     by_name(path)?.check_target(path)
 }
 
-/// Refuses a path that [`write`] would refuse for the size of the volume
+/// Refuses a path that [`write()`] would refuse for the size of the volume
 /// `[z, y, x]`.
 ///
 /// # Errors
