@@ -17,6 +17,47 @@ pub(crate) const TILE_ROWS: usize = 6;
 /// Floats of a weight panel's row: two AVX2 vectors, one AVX-512 vector.
 pub(crate) const PANEL: usize = 16;
 
+/// Compiles the `run::<S, V>` of a task for the vectors of each instruction set:
+/// `V` of them make a panel.
+macro_rules! by_panel {
+    ($task:ident) => {
+        impl pulp::WithSimd for $task<'_> {
+            type Output = ();
+
+            #[inline(always)]
+            fn with_simd<S: pulp::Simd>(self, simd: S) {
+                match $crate::micro::PANEL / S::F32_LANES {
+                    1 => self.run::<S, 1>(simd),
+                    2 => self.run::<S, 2>(simd),
+                    _ => self.run::<S, 4>(simd),
+                }
+            }
+        }
+    };
+}
+pub(crate) use by_panel;
+
+/// Calls `$call` with the constant `$rows`, the rows of the next register tile
+/// where `$left` are left: [`TILE_ROWS`], fewer at the end.
+macro_rules! by_rows {
+    ($left:expr, $rows:ident => $call:expr) => {
+        $crate::micro::by_rows!(@ $left, $rows, $call, 1 2 3 4 5)
+    };
+    (@ $left:expr, $rows:ident, $call:expr, $($many:literal)*) => {
+        match $left {
+            $($many => {
+                const $rows: usize = $many;
+                $call
+            })*
+            _ => {
+                const $rows: usize = $crate::micro::TILE_ROWS;
+                $call
+            }
+        }
+    };
+}
+pub(crate) use by_rows;
+
 /// `acc[m][v] += sum over k of x[m * stride + k] * panel[k][v]`, for the
 /// first `m` rows, the panel being `k` rows of [`PANEL`] floats.
 #[inline(always)]
@@ -135,14 +176,7 @@ impl OuterTile<'_> {
     /// Does as many of the `left` input channels as fit; returns how many.
     #[inline(always)]
     pub(crate) fn run<S: Simd, const V: usize>(self, simd: S, left: usize) -> usize {
-        match left {
-            1 => self.rows::<S, 1, V>(simd),
-            2 => self.rows::<S, 2, V>(simd),
-            3 => self.rows::<S, 3, V>(simd),
-            4 => self.rows::<S, 4, V>(simd),
-            5 => self.rows::<S, 5, V>(simd),
-            _ => self.rows::<S, TILE_ROWS, V>(simd),
-        }
+        by_rows!(left, M => self.rows::<S, M, V>(simd))
     }
 
     #[inline(always)]

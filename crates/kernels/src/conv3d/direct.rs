@@ -12,10 +12,10 @@
 //! the rows loaded. Slabs are cut by the problem and summed in order, so the
 //! bits do not depend on the number of threads.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::{Context, Kernel, Problem, Size};
-use crate::micro::{OuterTile, PANEL, TILE_ROWS, accumulate, row_from, row_of};
+use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
 use crate::view::Target;
 
 /// Input channels loaded at a time: 27 taps x 64 x 16 floats of weights are
@@ -274,18 +274,7 @@ struct Forward<'a> {
     out_padded: usize,
 }
 
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Forward);
 
 impl Forward<'_> {
     #[inline(always)]
@@ -311,14 +300,7 @@ impl Forward<'_> {
                             r,
                             w,
                         };
-                        w += match out_w - w {
-                            1 => self.tile::<S, 1, V>(simd, place),
-                            2 => self.tile::<S, 2, V>(simd, place),
-                            3 => self.tile::<S, 3, V>(simd, place),
-                            4 => self.tile::<S, 4, V>(simd, place),
-                            5 => self.tile::<S, 5, V>(simd, place),
-                            _ => self.tile::<S, TILE_ROWS, V>(simd, place),
-                        };
+                        w += by_rows!(out_w - w, M => self.tile::<S, M, V>(simd, place));
                     }
                 }
             }
@@ -403,18 +385,7 @@ struct Outer<'a> {
     loaded: &'a mut [f32],
 }
 
-impl WithSimd for Outer<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Outer);
 
 impl Outer<'_> {
     #[inline(always)]

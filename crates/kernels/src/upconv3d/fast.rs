@@ -6,11 +6,11 @@
 //! row lie side by side, so a task (one input row) runs over `c * o` without a
 //! break. Weight gradient: a task is one tap and one slab of input rows.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::{Problem, Size};
 use crate::conv3d::Context;
-use crate::micro::{OuterTile, PANEL, TILE_ROWS, accumulate, row_from, row_of};
+use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
 
 /// Points (voxels) of a weight gradient loaded at a time: with 512 channels
 /// that is 256 KB, a quarter of a current second-level cache.
@@ -246,32 +246,14 @@ struct Rows<'a> {
     many: usize,
 }
 
-impl WithSimd for Rows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Rows);
 
 impl Rows<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize>(mut self, simd: S) {
         let mut p = 0;
         while p < self.points {
-            p += match self.points - p {
-                1 => self.tile::<S, 1, V>(simd, p),
-                2 => self.tile::<S, 2, V>(simd, p),
-                3 => self.tile::<S, 3, V>(simd, p),
-                4 => self.tile::<S, 4, V>(simd, p),
-                5 => self.tile::<S, 5, V>(simd, p),
-                _ => self.tile::<S, TILE_ROWS, V>(simd, p),
-            };
+            p += by_rows!(self.points - p, M => self.tile::<S, M, V>(simd, p));
         }
     }
 
@@ -313,18 +295,7 @@ struct Outer<'a> {
     loaded: &'a mut [f32],
 }
 
-impl WithSimd for Outer<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Outer);
 
 impl Outer<'_> {
     #[inline(always)]

@@ -17,7 +17,7 @@ use super::form;
 use super::forward::{Rows, transform_input};
 use super::tile::{Common, Lines, output_adjoint, with_forms};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{PANEL, TILE_ROWS, accumulate_outer, row_from, row_of};
+use crate::micro::{PANEL, accumulate_outer, by_panel, by_rows, row_from, row_of};
 use crate::threads::Shared;
 
 /// Tiles transformed by one task.
@@ -246,18 +246,7 @@ struct Outer<'a> {
     part: &'a mut [f32],
 }
 
-impl WithSimd for Outer<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Outer);
 
 impl Outer<'_> {
     #[inline(always)]
@@ -265,14 +254,7 @@ impl Outer<'_> {
         for o in (0..self.outputs).step_by(PANEL) {
             let mut i = 0;
             while i < self.in_c {
-                i += match self.in_c - i {
-                    1 => self.tile::<S, 1, V>(simd, i, o),
-                    2 => self.tile::<S, 2, V>(simd, i, o),
-                    3 => self.tile::<S, 3, V>(simd, i, o),
-                    4 => self.tile::<S, 4, V>(simd, i, o),
-                    5 => self.tile::<S, 5, V>(simd, i, o),
-                    _ => self.tile::<S, TILE_ROWS, V>(simd, i, o),
-                };
+                i += by_rows!(self.in_c - i, M => self.tile::<S, M, V>(simd, i, o));
             }
         }
     }

@@ -11,7 +11,7 @@ use super::cut::Cut;
 use super::form;
 use super::tile::{self, Lines, input as transform_tile, load, output as back, with_forms};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{PANEL, TILE_ROWS, accumulate, row_of};
+use crate::micro::{PANEL, accumulate, by_panel, by_rows, row_of};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
@@ -196,18 +196,7 @@ struct Task<'a> {
     mine: &'a mut [f32],
 }
 
-impl WithSimd for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match PANEL / S::F32_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            _ => self.run::<S, 4>(simd),
-        }
-    }
-}
+by_panel!(Task);
 
 impl Task<'_> {
     #[inline(always)]
@@ -242,14 +231,7 @@ impl Task<'_> {
                 let p = &mut p[f * tiles * PANEL..][..tiles * PANEL];
                 let mut t = 0;
                 while t < tiles {
-                    t += match tiles - t {
-                        1 => products::<S, 1, V>(simd, v, kernel, p, t, size.in_c),
-                        2 => products::<S, 2, V>(simd, v, kernel, p, t, size.in_c),
-                        3 => products::<S, 3, V>(simd, v, kernel, p, t, size.in_c),
-                        4 => products::<S, 4, V>(simd, v, kernel, p, t, size.in_c),
-                        5 => products::<S, 5, V>(simd, v, kernel, p, t, size.in_c),
-                        _ => products::<S, TILE_ROWS, V>(simd, v, kernel, p, t, size.in_c),
-                    };
+                    t += by_rows!(tiles - t, M => products::<S, M, V>(simd, v, kernel, p, t, size.in_c));
                 }
             }
             block.write(simd, n, first, many, panel, p);
