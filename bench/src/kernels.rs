@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use unet3d_kernels::conv3d::{Context, KERNELS, Problem};
-use unet3d_kernels::{Isa, Shape, Source, Target, Threads, Transform, View};
+use unet3d_kernels::{Isa, Memory, Shape, Source, Target, Threads, Transform, View};
 
 /// Runs of each kernel; the fastest counts, the machine being shared.
 const RUNS: usize = 5;
@@ -41,9 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             space,
             c: in_c,
         };
-        let x: Vec<f32> = (0..shape.len())
-            .map(|i| (i % 17) as f32 / 8.0 - 1.0)
-            .collect();
+        let mut x = Memory::zeroed(shape.len());
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = (i % 17) as f32 / 8.0 - 1.0;
+        }
         let (scale, shift) = (vec![0.7; in_c], vec![0.1; in_c]);
         let transform = Transform {
             scale: &scale,
@@ -64,12 +65,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let (size, y) = (problem.size(), problem.output());
         let weights = vec![0.1; size.weights()];
-        let (mut out, mut gradient) = (vec![0.0; y.len()], vec![0.0; size.weights()]);
+        let (mut out, mut gradient) = (Memory::zeroed(y.len()), vec![0.0; size.weights()]);
         for kernel in KERNELS[1..]
             .iter()
             .filter(|kernel| kernel.supports(&size) && kernel.name().contains(&filter))
         {
-            let mut scratch = vec![0.0; kernel.scratch(&size, threads.count())];
+            let mut scratch = Memory::zeroed(kernel.scratch(&size, threads.count()));
             let mut best = [f64::INFINITY; 2];
             for _ in 0..RUNS {
                 let start = Instant::now();
@@ -78,6 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     shape: y,
                     crop: [0; 3],
                     accumulate: false,
+                    moments: None,
                 };
                 kernel.forward(context, &problem, &weights, None, target, &mut scratch);
                 best[0] = best[0].min(start.elapsed().as_secs_f64());

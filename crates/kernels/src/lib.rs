@@ -7,6 +7,7 @@
 
 // What every kernel is handed.
 pub mod isa;
+pub mod memory;
 pub mod random;
 pub mod softmax;
 pub mod threads;
@@ -22,5 +23,6 @@ pub mod upconv3d;
 mod micro;
 
 pub use isa::Isa;
+pub use memory::Memory;
 pub use threads::Threads;
 pub use view::{Dropout, Shape, Source, Target, Transform, View};

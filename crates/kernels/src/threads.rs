@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Floats of a cache line. Scratch memory for workers comes in these.
+pub(crate) const LINE: usize = 16;
+
 /// A pool of worker threads that kernels are handed.
 ///
 /// Work is cut into tasks by the *problem*, never by the number of threads, and
@@ -59,20 +62,53 @@ impl Threads {
     }
 
     /// Calls `f(task, scratch)` for every task, with this worker's own share of
-    /// `scratch`, of which each of the workers gets an equal one.
+    /// `scratch`, of which each of the workers gets an equal one, in whole cache
+    /// lines.
     pub fn for_each_with(
         &self,
         scratch: &mut [f32],
         tasks: usize,
         f: impl Fn(usize, &mut [f32]) + Sync,
     ) {
-        self.for_each_part::<u8>(
-            &mut [],
-            scratch,
-            tasks,
-            |_| 0..0,
-            |task, _, mine| f(task, mine),
-        );
+        let share = share(scratch, self.count);
+        let scratch = Shared::new(scratch);
+        let next = AtomicUsize::new(0);
+        let work = |worker: usize| {
+            // SAFETY: workers have different numbers below `count`.
+            #[allow(unsafe_code)]
+            let mine = unsafe { scratch.part(worker * share..(worker + 1) * share) };
+            loop {
+                let task = next.fetch_add(1, Ordering::Relaxed);
+                if task >= tasks {
+                    break;
+                }
+                f(task, mine);
+            }
+        };
+        if self.count == 1 || tasks <= 1 {
+            work(0);
+        } else {
+            self.pool.broadcast(|context| work(context.index()));
+        }
+    }
+
+    /// Calls `f(task, chunk, scratch)` for every chunk of `len` elements of
+    /// `out`, the last one shorter where `len` does not divide it; `scratch` as
+    /// in [`for_each_part`](Self::for_each_part).
+    pub fn for_each_chunk<T: Send + Sync>(
+        &self,
+        out: &mut [T],
+        len: usize,
+        scratch: &mut [f32],
+        f: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
+    ) {
+        let all = Shared::new(out);
+        self.for_each_with(scratch, all.len().div_ceil(len.max(1)), |task, mine| {
+            let range = task * len..((task + 1) * len).min(all.len());
+            // SAFETY: each task is taken once and chunks do not overlap.
+            #[allow(unsafe_code)]
+            f(task, unsafe { all.part(range) }, mine);
+        });
     }
 
     /// Calls `f(task, part, scratch)` for every task, where `part` is
@@ -100,7 +136,7 @@ impl Threads {
             );
             end = r.end;
         }
-        let share = scratch.len() / self.count;
+        let share = share(scratch, self.count);
         let next = AtomicUsize::new(0);
         let out = SharedMut(out.as_mut_ptr());
         let scratch = SharedMut(scratch.as_mut_ptr());
@@ -129,6 +165,12 @@ impl Threads {
     }
 }
 
+/// The share of each of so many workers: whole cache lines, so that every share
+/// begins where vectors of floats do not straddle two.
+fn share(scratch: &[f32], workers: usize) -> usize {
+    scratch.len() / workers / LINE * LINE
+}
+
 /// A slice that several threads write to, each its own parts.
 pub(crate) struct Shared<'a, T> {
     data: SharedMut<T>,
@@ -143,6 +185,16 @@ impl<'a, T: Send> Shared<'a, T> {
             len: data.len(),
             life: std::marker::PhantomData,
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// For writes that are no contiguous part; whoever writes keeps apart from
+    /// the other threads.
+    pub(crate) fn as_mut_ptr(&self) -> *mut T {
+        self.data.0
     }
 
     /// # Safety
@@ -181,14 +233,14 @@ mod tests {
         for count in [1, 2, 7] {
             let threads = Threads::new(count).unwrap();
             let mut out = vec![0u32; 103];
-            let mut scratch = vec![0.0; 5 * count];
+            let mut scratch = vec![0.0; 2 * LINE * count];
             threads.for_each_part(
                 &mut out,
                 &mut scratch,
                 11,
                 |t| t * 10..(t * 10 + 10).min(103),
                 |t, part, mine| {
-                    assert_eq!(mine.len(), 5);
+                    assert_eq!(mine.len(), 2 * LINE);
                     part.iter_mut().for_each(|v| *v += t as u32 + 1);
                 },
             );

@@ -6,6 +6,8 @@
 //! operation loads it; cropping and concatenation are a [`View`] of one or two
 //! [`Source`]s. Nothing of this is ever written back to memory.
 
+use pulp::Simd;
+
 /// Extents of a tensor `n d h w c`, channels innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -180,9 +182,11 @@ impl<'a> View<'a> {
     /// Loads the transformed channels `c0..c1` of the voxels `w0..w0 + len` of
     /// row `(n, d, h)`, coordinates counted from the padding, into
     /// `out[(w - w0) * (c1 - c0) + c - c0]`.
+    #[allow(clippy::too_many_arguments, reason = "from where to where")]
     #[inline(always)] // compiled for the caller's instruction set
-    pub fn load_row(
+    pub fn load_row<S: Simd>(
         &self,
+        simd: S,
         n: usize,
         [d, h, w0]: [usize; 3],
         len: usize,
@@ -222,6 +226,7 @@ impl<'a> View<'a> {
                 }
                 let channels = low - first..high - first;
                 load(
+                    simd,
                     source,
                     n,
                     at,
@@ -243,7 +248,8 @@ impl<'a> View<'a> {
     reason = "the inner half of load_row, which has checked them"
 )]
 #[inline(always)]
-fn load(
+fn load<S: Simd>(
+    simd: S,
     source: &Source<'_>,
     n: usize,
     at: [usize; 3],
@@ -270,6 +276,19 @@ fn load(
     let scale = &transform.scale[n * c..][channels.clone()];
     let shift = &transform.shift[n * c..][channels.clone()];
     let slope = transform.slope;
+    if transform.dropout.is_none() && many.is_multiple_of(S::F32_LANES) {
+        let from = &source.data[start + channels.start..][..(len - 1) * c + many];
+        for i in (0..many).step_by(S::F32_LANES) {
+            let (scale, shift) = (vector::<S>(&scale[i..]), vector::<S>(&shift[i..]));
+            for w in 0..len {
+                let value = vector::<S>(&from[w * c + i..]);
+                let value = activated(simd, value, scale, shift, slope);
+                let to = &mut out[w * width + to + i..][..S::F32_LANES];
+                to.copy_from_slice(crate::micro::row_of::<S, 1>(&[value]));
+            }
+        }
+        return;
+    }
     for (w, (row, out)) in rows.zip(out.chunks_exact_mut(width)).enumerate() {
         let row = &row[channels.clone()];
         let out = &mut out[to..to + many];
@@ -286,6 +305,27 @@ fn load(
     }
 }
 
+/// The first floats of a slice as a vector.
+#[inline(always)]
+pub(crate) fn vector<S: Simd>(from: &[f32]) -> S::f32s {
+    let [vector] = crate::micro::row_from::<S, 1>(from);
+    vector
+}
+
+/// `activation(scale * y + shift)`, rounded as [`Transform::apply`] rounds.
+#[inline(always)]
+pub(crate) fn activated<S: Simd>(
+    simd: S,
+    y: S::f32s,
+    scale: S::f32s,
+    shift: S::f32s,
+    slope: f32,
+) -> S::f32s {
+    let u = simd.add_f32s(simd.mul_f32s(y, scale), shift);
+    let positive = simd.greater_than_f32s(u, simd.splat_f32s(0.0));
+    simd.select_f32s(positive, u, simd.mul_f32s(u, simd.splat_f32s(slope)))
+}
+
 /// Where an operation writes: a part of a tensor, from `crop` on.
 pub struct Target<'a> {
     /// `n d h w c`.
@@ -296,4 +336,8 @@ pub struct Target<'a> {
     pub crop: [usize; 3],
     /// Whether to add to what is there.
     pub accumulate: bool,
+    /// Partial sums of what is written, for the statistics of a normalisation:
+    /// `[n][part][2][c]`, the values and their squares. What is there is
+    /// replaced. The kernel says how many parts there are.
+    pub moments: Option<&'a mut [f64]>,
 }

@@ -7,7 +7,7 @@ mod lazy;
 use std::ops::Range;
 
 use unet3d_kernels::conv3d::Context;
-use unet3d_kernels::{Isa, Source, Threads};
+use unet3d_kernels::{Isa, Memory, Source, Threads};
 
 use crate::graph::ValueId;
 use crate::network::Network;
@@ -19,7 +19,7 @@ pub struct Executor {
     network: Network,
     plan: Plan,
     isa: Isa,
-    arena: Vec<f32>,
+    arena: Memory,
     workspace: Vec<f64>,
     sums: Vec<f64>,
     /// What is still to be done to each value when it is read.
@@ -38,7 +38,7 @@ impl Executor {
             .max()
             .unwrap_or(0);
         Self {
-            arena: vec![0.0; plan.arena],
+            arena: Memory::zeroed(plan.arena),
             workspace: vec![0.0; plan.workspace],
             sums: vec![0.0; 2 * most],
             lazy: lazy::of_network(network, plan),

@@ -12,10 +12,14 @@
 //! the rows loaded. Slabs are cut by the problem and summed in order, so the
 //! bits do not depend on the number of threads.
 
+#![allow(unsafe_code, reason = "tasks write sums beside their part of the output")]
+
 use pulp::Simd;
 
 use super::{Context, Kernel, Problem, Size};
 use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
+use crate::norm::add_moments;
+use crate::threads::{LINE, Shared};
 use crate::view::Target;
 
 /// Input channels loaded at a time: 27 taps x 64 x 16 floats of weights are
@@ -93,12 +97,18 @@ impl Kernel for Direct {
     fn scratch(&self, size: &Size, threads: usize) -> usize {
         let cut = Cut::new(size, I_BLOCK);
         let forward =
-            size.taps() * size.in_c * cut.out_padded + threads * cut.loaded(size, I_BLOCK);
+            size.taps() * size.in_c * cut.out_padded
+                + threads * cut.loaded(size, I_BLOCK).next_multiple_of(LINE);
         let outer = Cut::new(size, OUTER_BLOCK);
         let dy = outer.rows * size.output().space[2] * outer.out_padded;
         let backward =
-            outer_cut(size).0 * size.weights() + threads * (outer.loaded(size, OUTER_BLOCK) + dy);
+            outer_cut(size).0 * size.weights()
+                + threads * (outer.loaded(size, OUTER_BLOCK) + dy).next_multiple_of(LINE);
         forward.max(backward)
+    }
+
+    fn parts(&self, size: &Size) -> usize {
+        size.output().space[0] * Cut::new(size, I_BLOCK).per_plane
     }
 
     fn forward(
@@ -122,7 +132,9 @@ impl Kernel for Direct {
             shape,
             crop,
             accumulate,
+            moments,
         } = out;
+        let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;
         let place = |task: usize| {
             let (plane, t) = (task / cut.per_plane, task % cut.per_plane);
@@ -141,8 +153,15 @@ impl Kernel for Direct {
             |task, part, loaded| {
                 let (n, d, t) = place(task);
                 let rows = cut.rows_of(&size, t);
-                if !rows.is_empty() {
+                // SAFETY: every task has its own part.
+                let moments = moments
+                    .as_ref()
+                    .map(|m| unsafe { m.part(task * 2 * y.c..(task + 1) * 2 * y.c) });
+                if rows.is_empty() {
+                    moments.into_iter().for_each(|moments| moments.fill(0.0));
+                } else {
                     context.isa.run(Forward {
+                        moments,
                         problem,
                         size: &size,
                         packed,
@@ -272,6 +291,7 @@ struct Forward<'a> {
     accumulate: bool,
     loaded: &'a mut [f32],
     out_padded: usize,
+    moments: Option<&'a mut [f64]>,
 }
 
 by_panel!(Forward);
@@ -284,7 +304,7 @@ impl Forward<'_> {
         let out_w = size.output().space[2];
         for i0 in (0..size.in_c).step_by(I_BLOCK) {
             let ib = I_BLOCK.min(size.in_c - i0);
-            self.load(i0, ib);
+            self.load(simd, i0, ib);
             let block = &self.packed[size.taps() * i0 * self.out_padded..];
             for o in (0..size.out_c).step_by(PANEL) {
                 let panels = &block[size.taps() * ib * o..][..size.taps() * ib * PANEL];
@@ -305,11 +325,18 @@ impl Forward<'_> {
                 }
             }
         }
+        if let Some(moments) = self.moments {
+            moments.fill(0.0);
+            for r in 0..self.rows.len() {
+                let start = r * self.row + self.crop_w * self.c;
+                add_moments(&self.part[start..start + out_w * self.c], moments);
+            }
+        }
     }
 
     /// Input rows of the task, channels `i0..i0 + ib`: `[kd][h][w][i]`.
     #[inline(always)]
-    fn load(&mut self, i0: usize, ib: usize) {
+    fn load<S: Simd>(&mut self, simd: S, i0: usize, ib: usize) {
         let size = self.size;
         let line = size.padded[2] * ib;
         let lines = self.rows.len() + size.kernel[1] - 1;
@@ -319,7 +346,7 @@ impl Forward<'_> {
                 let at = [self.d + kd, self.rows.start + line_h, 0];
                 self.problem
                     .input
-                    .load_row(self.n, at, size.padded[2], i0, i0 + ib, to);
+                    .load_row(simd, self.n, at, size.padded[2], i0, i0 + ib, to);
             }
         }
     }
@@ -416,7 +443,7 @@ impl Outer<'_> {
                         let at = [d + kd, rows.start + line, 0];
                         problem
                             .input
-                            .load_row(n, at, width, channels.start, channels.end, to);
+                            .load_row(simd, n, at, width, channels.start, channels.end, to);
                     }
                 }
                 // Output gradients by panels: [o block][row][w][PANEL].

@@ -112,6 +112,9 @@ pub trait Kernel: Sync {
     /// Floats of scratch memory that either pass needs with `threads` workers.
     fn scratch(&self, size: &Size, threads: usize) -> usize;
 
+    /// Parts of a sample whose [`Target::moments`] are summed apart.
+    fn parts(&self, size: &Size) -> usize;
+
     /// Computes `y`; `weights` are `kd kh kw i o`, `bias` is `o`.
     fn forward(
         &self,

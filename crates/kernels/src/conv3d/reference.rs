@@ -24,6 +24,10 @@ impl Kernel for Reference {
         0
     }
 
+    fn parts(&self, _: &Size) -> usize {
+        1
+    }
+
     fn forward(
         &self,
         _: Context<'_>,
@@ -37,6 +41,10 @@ impl Kernel for Reference {
         let in_c = problem.input.c();
         let (x, shape) = written_out(&problem.input);
         let [kernel_d, kernel_h, kernel_w] = problem.kernel;
+        let mut moments = out.moments;
+        if let Some(moments) = &mut moments {
+            moments[..y.n * 2 * y.c].fill(0.0);
+        }
         for n in 0..y.n {
             for d in 0..y.space[0] {
                 for h in 0..y.space[1] {
@@ -62,6 +70,11 @@ impl Kernel for Reference {
                             } else {
                                 sum as f32
                             };
+                            if let Some(moments) = &mut moments {
+                                let value = f64::from(*to);
+                                moments[n * 2 * y.c + o] += value;
+                                moments[(n * 2 + 1) * y.c + o] += value * value;
+                            }
                         }
                     }
                 }

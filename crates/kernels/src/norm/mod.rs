@@ -179,14 +179,20 @@ impl WithSimd for Moments<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let c = self.part.len() / 2;
-        let (sum, squares) = self.part.split_at_mut(c);
-        for row in self.y.chunks_exact(c) {
-            for i in 0..c {
-                let y = f64::from(row[i]);
-                sum[i] += y;
-                squares[i] += y * y;
-            }
+        add_moments(self.y, self.part);
+    }
+}
+
+/// Adds the values of some voxels and their squares to `moments`, `[2][c]`.
+#[inline(always)] // compiled for the caller's instruction set
+pub(crate) fn add_moments(y: &[f32], moments: &mut [f64]) {
+    let c = moments.len() / 2;
+    let (sum, squares) = moments.split_at_mut(c);
+    for row in y.chunks_exact(c) {
+        for i in 0..c {
+            let y = f64::from(row[i]);
+            sum[i] += y;
+            squares[i] += y * y;
         }
     }
 }

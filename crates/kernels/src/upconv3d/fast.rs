@@ -10,6 +10,7 @@ use pulp::Simd;
 
 use super::{Problem, Size};
 use crate::conv3d::Context;
+use crate::threads::LINE;
 use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
 
 /// Points (voxels) of a weight gradient loaded at a time: with 512 channels
@@ -24,10 +25,10 @@ pub fn scratch(size: &Size, threads: usize) -> usize {
         size.input.c.next_multiple_of(PANEL),
         size.out_c.next_multiple_of(PANEL),
     );
-    let forward = size.taps() * size.input.c * o + threads * size.input.space[2] * size.input.c;
+    let forward = size.taps() * size.input.c * o + threads * (size.input.space[2] * size.input.c).next_multiple_of(LINE);
     let input = size.taps() * size.out_c * i;
     let points = size.input.space[2] * lines(size);
-    let weights = slabs(size) * size.weights() + threads * points * (size.input.c + o);
+    let weights = slabs(size) * size.weights() + threads * (points * (size.input.c + o)).next_multiple_of(LINE);
     forward.max(input).max(weights)
 }
 
@@ -82,7 +83,7 @@ pub fn forward(
             let x = &mut loaded[..width * in_c];
             problem
                 .view()
-                .load_row(n, [d / sd, h / sh, 0], width, 0, in_c, x);
+                .load_row(pulp::Scalar256b, n, [d / sd, h / sh, 0], width, 0, in_c, x);
             for c in 0..sw {
                 let tap = ((d % sd) * sh + h % sh) * sw + c;
                 for p in 0..panels {
@@ -325,7 +326,7 @@ impl Outer<'_> {
                     let to = &mut x[r * width * in_c..(r + 1) * width * in_c];
                     problem
                         .view()
-                        .load_row(n, [d, h0 + r, 0], width, 0, in_c, to);
+                        .load_row(simd, n, [d, h0 + r, 0], width, 0, in_c, to);
                 }
                 for (p, o) in (0..out_c).step_by(PANEL).enumerate() {
                     let many = PANEL.min(out_c - o);

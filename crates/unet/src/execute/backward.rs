@@ -312,6 +312,7 @@ impl Executor {
                 shape,
                 crop,
                 accumulate: started[value],
+                moments: None,
             };
             let size = problem.size();
             conv3d::choose(&size).forward(context, &problem, flipped, None, target, scratch);

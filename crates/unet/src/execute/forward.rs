@@ -142,6 +142,7 @@ impl Executor {
             shape: plan.shapes[to],
             crop: [0; 3],
             accumulate: false,
+            moments: None,
         };
         conv3d::choose(&problem.size()).forward(context, &problem, weights, bias, target, scratch);
     }

@@ -13,23 +13,22 @@
 use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
-use super::form;
-use super::forward::{Rows, transform_input};
-use super::tile::{Common, Lines, output_adjoint, with_forms};
+use super::form::{self, MOST};
+use super::forward::{Load, Rows, region};
+use super::tile::{self, Buffer, Lines, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{PANEL, accumulate_outer, by_panel, by_rows, row_from, row_of};
+use crate::micro::{OuterProduct, PANEL};
 use crate::threads::Shared;
 
 /// Tiles transformed by one task.
-const BLOCK: usize = 12;
-/// Floats of the transformed tiles of a batch: 16 MB, half of a third-level
-/// cache of 32 MB.
-const BATCH: usize = 4 << 20;
+const BLOCK: usize = 24;
+/// Floats of the transformed tiles of a batch: 24 MB of a third-level cache.
+const BATCH: usize = 6 << 20;
 /// Fewest tiles of a batch: below, adding to the sums costs more than the
 /// products.
 const LEAST_TILES: usize = 48;
-/// Floats of the sums of a stretch of output channels: 32 MB.
-const SUMS: usize = 8 << 20;
+/// Floats of the sums of a stretch of output channels: 48 MB.
+const SUMS: usize = 12 << 20;
 
 /// How the tiles and the output channels are batched.
 struct Batches {
@@ -64,10 +63,9 @@ impl Batches {
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
     let batches = Batches::new(size);
     let f = batches.cut.frequencies();
-    let region = batches.cut.region().iter().product::<usize>() * size.in_c.min(32);
     f * size.in_c * batches.outputs
         + f * batches.tiles() * (size.in_c + batches.outputs)
-        + threads * region
+        + threads * region(&batches.cut, size)
 }
 
 /// See [`Kernel::backward_weights`](crate::conv3d::Kernel::backward_weights).
@@ -81,69 +79,71 @@ pub(super) fn run(
     let size = problem.size();
     let batches = Batches::new(&size);
     let cut = &batches.cut;
-    let (f, tiles) = (cut.frequencies(), batches.tiles());
-    let (sums, scratch) = scratch.split_at_mut(f * size.in_c * batches.outputs);
-    let (v, scratch) = scratch.split_at_mut(f * tiles * size.in_c);
-    let (u, scratch) = scratch.split_at_mut(f * tiles * batches.outputs);
+    let (f, rows, in_c) = (cut.frequencies(), batches.tiles(), size.in_c);
+    let (sums, scratch) = scratch.split_at_mut(f * in_c * batches.outputs);
+    let (v, scratch) = scratch.split_at_mut(f * rows * in_c);
+    let (u, regions) = scratch.split_at_mut(f * rows * batches.outputs);
     let all = size.n * cut.count();
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let outputs = batches.outputs.min(size.out_c - o0);
-        let sums = &mut sums[..f * size.in_c * outputs];
+        let sums = &mut sums[..f * in_c * outputs];
         for first in (0..all).step_by(batches.blocks) {
             let blocks = batches.blocks.min(all - first);
-            let mut starts = 0;
-            // Tiles of the blocks before each one, in order.
-            let before: Vec<usize> = (first..first + blocks)
-                .map(|block| {
-                    let here = starts;
-                    starts += cut.block_at(block).2.iter().product::<usize>();
-                    here
-                })
-                .collect();
-            let tiles = starts;
+            let before = cut.tiles_before(first);
+            let last = first + blocks - 1;
+            let tiles = cut.tiles_before(last) + cut.block_tiles_at(last) - before;
             {
-                let (v, u) = (Shared::new(v), Shared::new(u));
-                context
-                    .threads
-                    .for_each_with(scratch, blocks, |block, region| {
-                        context.isa.run(Transform {
+                let (v, u) = (Shared::new(&mut v[..]), Shared::new(&mut u[..]));
+                // The input's stay where all tiles are one batch.
+                let inputs = o0 == 0 || all > batches.blocks;
+                context.threads.for_each_with(regions, blocks, |block, region| {
+                    let (block, tile) = (first + block, cut.tiles_before(first + block) - before);
+                    if inputs {
+                        context.isa.run(Load {
                             problem,
-                            size: &size,
                             cut,
-                            d_out,
-                            block: first + block,
-                            tile: before[block],
-                            tiles,
-                            o0,
-                            outputs,
-                            v: &v,
-                            u: &u,
+                            block,
                             region,
+                            v: &v,
+                            rows: Rows {
+                                stride: rows * in_c,
+                                per_tile: in_c,
+                            },
+                            tile,
                         });
+                    }
+                    context.isa.run(Gradients {
+                        size: &size,
+                        cut,
+                        d_out,
+                        block,
+                        tile,
+                        channels: o0..o0 + outputs,
+                        u: &u,
+                        rows: Rows {
+                            stride: rows * outputs,
+                            per_tile: outputs,
+                        },
                     });
+                });
             }
             let (v, u) = (&*v, &*u);
-            let one = size.in_c * outputs;
-            context.threads.for_each_part(
-                sums,
-                &mut [],
-                f,
-                |f| f * one..(f + 1) * one,
-                |f, part, _| {
-                    context.isa.run(Outer {
-                        v: &v[f * tiles * size.in_c..][..tiles * size.in_c],
-                        u: &u[f * tiles * outputs..][..tiles * outputs],
-                        in_c: size.in_c,
-                        outputs,
-                        tiles,
+            context
+                .threads
+                .for_each_chunk(sums, in_c * outputs, &mut [], |f, c, _| {
+                    context.isa.run(Frequency(OuterProduct {
+                        a: &v[f * rows * in_c..][..tiles * in_c],
+                        b: &u[f * rows * outputs..][..tiles * outputs],
+                        points: tiles,
+                        rows: in_c,
+                        columns: outputs,
                         fresh: first == 0,
-                        part,
-                    });
-                },
-            );
+                        c,
+                    }));
+                });
         }
         let shared = Shared::new(d_weights);
-        context.threads.for_each(size.in_c, |i| {
+        context.threads.for_each(in_c, |i| {
             context.isa.run(Back {
                 size: &size,
                 cut,
@@ -157,76 +157,74 @@ pub(super) fn run(
     }
 }
 
-/// One block of tiles: the input to `v`, the output gradient to `u`.
-struct Transform<'a> {
-    problem: &'a Problem<'a>,
+/// The output gradients of one block of tiles, transformed into `u`.
+struct Gradients<'a> {
     size: &'a Size,
     cut: &'a Cut,
     d_out: &'a [f32],
     block: usize,
     tile: usize,
-    tiles: usize,
-    o0: usize,
-    outputs: usize,
-    v: &'a Shared<'a, f32>,
+    channels: std::ops::Range<usize>,
     u: &'a Shared<'a, f32>,
-    region: &'a mut [f32],
+    rows: Rows,
 }
 
-impl WithSimd for Transform<'_> {
+impl WithSimd for Gradients<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            problem,
-            size,
-            cut,
-            d_out,
-            block,
-            tile,
-            tiles,
-            o0,
-            outputs,
-            v,
-            u,
-            region,
-        } = self;
-        let (n, first, many) = cut.block_at(block);
-        let (in_c, y) = (size.in_c, size.output());
-        // SAFETY: blocks write different tiles of v and of u, which are read when
-        // all are done.
-        let (mut v, mut u) = unsafe { (Common::new(v), Common::new(u)) };
-        let rows = Rows {
-            stride: tiles * in_c,
-            per_tile: in_c,
+        /// Floats of the gradients of one vector of one tile, with m = 4.
+        const TILE: usize = 64 * PANEL;
+        let (cut, y) = (self.cut, self.size.output());
+        let (n, first, many) = cut.block_at(self.block);
+        let stride = [y.space[1] * y.space[2] * y.c, y.space[2] * y.c, y.c];
+        let mut buffer = Buffer::new(simd);
+        let mut padded = [0.0f32; TILE];
+        let within = Lines {
+            at: 0,
+            stride: [16 * S::F32_LANES, 4 * S::F32_LANES, S::F32_LANES],
         };
-        transform_input(
-            simd, problem, cut, n, first, many, region, &mut v, rows, tile,
-        );
-        let rows = Rows {
-            stride: tiles * outputs,
-            per_tile: outputs,
-        };
-        let mut t = tile;
+        let mut t = self.tile;
         for d in 0..many[0] {
             for h in 0..many[1] {
                 for w in 0..many[2] {
                     let at = [first[0] + d, first[1] + h, first[2] + w];
                     let start: [usize; 3] = std::array::from_fn(|axis| at[axis] * cut.m[axis]);
-                    let inside =
+                    let inside: [usize; 3] =
                         std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-                    let stride = [y.space[1] * y.space[2] * y.c, y.space[2] * y.c, y.c];
-                    for o in (0..outputs).step_by(S::F32_LANES) {
-                        let from = Lines {
-                            at: y.at(n, start) + o0 + o,
-                            stride,
+                    for o in (0..self.channels.len()).step_by(S::F32_LANES) {
+                        let from = y.at(n, start) + self.channels.start + o;
+                        let into = self.rows.lines(cut, t, o);
+                        let gradients = if inside == cut.m {
+                            (self.d_out, Lines { at: from, stride })
+                        } else {
+                            // Zeros where the tile leaves the volume.
+                            padded.fill(0.0);
+                            for d in 0..inside[0] {
+                                for h in 0..inside[1] {
+                                    for w in 0..inside[2] {
+                                        let at =
+                                            from + d * stride[0] + h * stride[1] + w * stride[2];
+                                        let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
+                                        let value = load::<S>(self.d_out, at);
+                                        tile::store::<S>(&mut padded, to, value);
+                                    }
+                                }
+                            }
+                            (&padded[..], within)
                         };
-                        let into = rows.lines(cut, t, o);
-                        with_forms!(
-                            cut,
-                            output_adjoint::<S>(simd, cut, inside, d_out, from, &mut u, into)
-                        );
+                        // SAFETY: blocks write different tiles of u, which are
+                        // read when all are done.
+                        unsafe {
+                            tile::output_adjoint(
+                                simd,
+                                cut.m,
+                                &mut buffer,
+                                gradients,
+                                (self.u, into),
+                            );
+                        }
                     }
                     t += 1;
                 }
@@ -235,49 +233,15 @@ impl WithSimd for Transform<'_> {
     }
 }
 
-/// The outer products of one frequency: `part[i][o] += sum over tiles of v * u`.
-struct Outer<'a> {
-    v: &'a [f32],
-    u: &'a [f32],
-    in_c: usize,
-    outputs: usize,
-    tiles: usize,
-    fresh: bool,
-    part: &'a mut [f32],
-}
+/// The outer products of one frequency.
+struct Frequency<'a>(OuterProduct<'a>);
 
-by_panel!(Outer);
-
-impl Outer<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
-        for o in (0..self.outputs).step_by(PANEL) {
-            let mut i = 0;
-            while i < self.in_c {
-                i += by_rows!(self.in_c - i, M => self.tile::<S, M, V>(simd, i, o));
-            }
-        }
-    }
+impl WithSimd for Frequency<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const V: usize>(
-        &mut self,
-        simd: S,
-        i: usize,
-        o: usize,
-    ) -> usize {
-        let mut acc = [[simd.splat_f32s(0.0); V]; M];
-        if !self.fresh {
-            for (m, row) in acc.iter_mut().enumerate() {
-                *row = row_from::<S, V>(&self.part[(i + m) * self.outputs + o..]);
-            }
-        }
-        let (v, u) = ((&self.v[i..], self.in_c), (&self.u[o..], self.outputs));
-        accumulate_outer::<S, M, V>(simd, &mut acc, v, u, self.tiles);
-        for (m, row) in acc.iter().enumerate() {
-            self.part[(i + m) * self.outputs + o..][..PANEL].copy_from_slice(row_of::<S, V>(row));
-        }
-        M
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run(simd);
     }
 }
 
@@ -297,7 +261,7 @@ impl WithSimd for Back<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self {
             size,
             cut,
@@ -308,45 +272,44 @@ impl WithSimd for Back<'_> {
             shared,
         } = self;
         let [kd, kh, kw] = size.kernel;
-        let [ad, ah, aw] = cut.a;
-        let rows = cut.m.map(form::kernel);
-        for o in (0..outputs).step_by(PANEL) {
-            let mut by_d = [[0.0f32; PANEL]; 3 * form::MOST * form::MOST];
-            for fd in 0..ad {
-                for fhw in 0..ah * aw {
-                    let from =
-                        &sums[((fd * ah * aw + fhw) * size.in_c + i) * outputs + o..][..PANEL];
-                    for d in 0..kd {
-                        let to = &mut by_d[d * ah * aw + fhw];
-                        for lane in 0..PANEL {
-                            to[lane] += rows[0][fd][d] * from[lane];
-                        }
-                    }
+        let ([md, mh, mw], [ad, ah, aw]) = (cut.m, cut.a);
+        let zero = simd.splat_f32s(0.0);
+        let mut by_d = [zero; 3 * MOST * MOST];
+        let mut by_h = [zero; 9 * MOST];
+        for o in (0..outputs).step_by(S::F32_LANES) {
+            for fhw in 0..ah * aw {
+                let mut line = [zero; MOST];
+                for fd in 0..ad {
+                    let f = fd * ah * aw + fhw;
+                    line[fd] = load::<S>(sums, (f * size.in_c + i) * outputs + o);
+                }
+                let taps = form::weights_adjoint(simd, md, line);
+                for d in 0..kd {
+                    by_d[d * ah * aw + fhw] = taps[d];
                 }
             }
-            let mut by_h = [[0.0f32; PANEL]; 9 * form::MOST];
             for d in 0..kd {
-                for fh in 0..ah {
-                    for fw in 0..aw {
-                        for h in 0..kh {
-                            let to = &mut by_h[(d * kh + h) * aw + fw];
-                            for lane in 0..PANEL {
-                                to[lane] += rows[1][fh][h] * by_d[(d * ah + fh) * aw + fw][lane];
-                            }
-                        }
+                for fw in 0..aw {
+                    let mut line = [zero; MOST];
+                    for fh in 0..ah {
+                        line[fh] = by_d[(d * ah + fh) * aw + fw];
+                    }
+                    let taps = form::weights_adjoint(simd, mh, line);
+                    for h in 0..kh {
+                        by_h[(d * kh + h) * aw + fw] = taps[h];
                     }
                 }
             }
             for dh in 0..kd * kh {
+                let mut line = [zero; MOST];
+                line[..aw].copy_from_slice(&by_h[dh * aw..][..aw]);
+                let taps = form::weights_adjoint(simd, mw, line);
                 for w in 0..kw {
                     let at = ((dh * kw + w) * size.in_c + i) * size.out_c + o0 + o;
                     // SAFETY: tasks differ in their input channel i.
-                    let to = unsafe { shared.part(at..at + PANEL) };
-                    for fw in 0..aw {
-                        for lane in 0..PANEL {
-                            to[lane] += rows[2][fw][w] * by_h[dh * aw + fw][lane];
-                        }
-                    }
+                    let to = unsafe { shared.part(at..at + S::F32_LANES) };
+                    let sum = simd.add_f32s(load::<S>(to, 0), taps[w]);
+                    tile::store::<S>(to, 0, sum);
                 }
             }
         }

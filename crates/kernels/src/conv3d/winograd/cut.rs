@@ -2,6 +2,7 @@
 
 use super::form;
 use crate::conv3d::Size;
+use crate::micro::MOST_ROWS;
 
 /// The form of each axis and the blocks of tiles of a task.
 #[derive(Clone, Copy, Debug)]
@@ -24,14 +25,7 @@ impl Cut {
         let out = size.output().space;
         let m: [usize; 3] = std::array::from_fn(|axis| best_form(size.kernel[axis], out[axis]));
         let tiles: [usize; 3] = std::array::from_fn(|axis| out[axis].div_ceil(m[axis]));
-        let mut left = block.max(1);
-        let mut of_block = [1; 3];
-        for axis in [2, 1, 0] {
-            let most = left.min(tiles[axis]);
-            // Blocks of equal size rather than full ones and a rest.
-            of_block[axis] = tiles[axis].div_ceil(tiles[axis].div_ceil(most));
-            left = (left / of_block[axis]).max(1);
-        }
+        let of_block = best_block(m, tiles, block.max(1));
         Self {
             m,
             a: m.map(form::inputs),
@@ -51,9 +45,28 @@ impl Cut {
         self.block.iter().product()
     }
 
+    /// Tiles of a block.
+    pub(super) fn block_tiles_at(&self, index: usize) -> usize {
+        self.block_at(index).2.iter().product()
+    }
+
     /// Blocks of one sample.
     pub(super) fn count(&self) -> usize {
         self.blocks.iter().product()
+    }
+
+    /// Tiles of one sample.
+    fn sample_tiles(&self) -> usize {
+        self.tiles.iter().product()
+    }
+
+    /// Tiles in all blocks before this one.
+    pub(super) fn tiles_before(&self, index: usize) -> usize {
+        let (n, first, many) = self.block_at(index);
+        let [_, th, tw] = self.tiles;
+        n * self.sample_tiles()
+            + first[0] * th * tw
+            + many[0] * (first[1] * tw + many[1] * first[2])
     }
 
     /// Voxels of the input of a block, `[d, h, w]`.
@@ -74,6 +87,32 @@ impl Cut {
         let many = std::array::from_fn(|axis| self.block[axis].min(self.tiles[axis] - first[axis]));
         (n, first, many)
     }
+}
+
+/// The tiles of a block along each axis, at most `most` in all, so that products
+/// and loading cost least. Sizes are balanced: no full blocks and a rest.
+fn best_block(m: [usize; 3], tiles: [usize; 3], most: usize) -> [usize; 3] {
+    let a = m.map(form::inputs);
+    let balanced = |axis: usize, n: usize| tiles[axis].div_ceil(tiles[axis].div_ceil(n).max(1));
+    let mut best = (usize::MAX, [1; 3]);
+    for d in 1..=most.min(tiles[0].max(1)) {
+        for h in 1..=(most / d).min(tiles[1].max(1)) {
+            let w = (most / (d * h)).min(tiles[2].max(1));
+            let block = [balanced(0, d), balanced(1, h), balanced(2, w)];
+            let blocks: usize = (0..3).map(|axis| tiles[axis].div_ceil(block[axis])).product();
+            // Rows of the matrix products, which come in whole register tiles; a
+            // loaded voxel costs about a tenth of a row of one frequency.
+            let rows = block.iter().product::<usize>().next_multiple_of(MOST_ROWS);
+            let region: usize = (0..3)
+                .map(|axis| (block[axis] - 1) * m[axis] + a[axis])
+                .product();
+            let cost = blocks * (10 * rows * a.iter().product::<usize>() + region);
+            if cost < best.0 {
+                best = (cost, block);
+            }
+        }
+    }
+    best.1
 }
 
 /// Outputs of a tile so that the tiles that cover `out` cost least.
@@ -115,8 +154,11 @@ mod tests {
                 let cut = Cut::new(&size, block);
                 assert!(cut.block_tiles() <= block, "{cut:?}");
                 let mut seen = vec![0; 2 * cut.tiles.iter().product::<usize>()];
+                let mut before = 0;
                 for index in 0..2 * cut.count() {
                     let (n, first, many) = cut.block_at(index);
+                    assert_eq!(cut.tiles_before(index), before, "{cut:?} {index}");
+                    before += many.iter().product::<usize>();
                     for d in first[0]..first[0] + many[0] {
                         for h in first[1]..first[1] + many[1] {
                             for w in first[2]..first[2] + many[2] {

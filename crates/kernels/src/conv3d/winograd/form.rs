@@ -21,10 +21,59 @@ pub(super) const fn inputs(m: usize) -> usize {
     if m == 1 { 1 } else { m + 2 }
 }
 
+/// A transform of lines: what a tile goes through along each axis.
+pub(super) trait Line {
+    /// Values of a line that go in and come out for the form `m`.
+    const SIZES: [(usize, usize); 5];
+
+    /// The transformed line; only the first values count on both sides.
+    fn apply<S: Simd>(simd: S, m: usize, line: [S::f32s; MOST]) -> [S::f32s; MOST];
+}
+
+/// `B'`: inputs to products.
+pub(super) struct Input;
+/// `A'`: products to outputs.
+pub(super) struct Output;
+/// `A`: gradients of outputs to products.
+pub(super) struct OutputAdjoint;
+
+impl Line for Input {
+    const SIZES: [(usize, usize); 5] = [(0, 0), (1, 1), (4, 4), (5, 5), (6, 6)];
+
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: usize, line: [S::f32s; MOST]) -> [S::f32s; MOST] {
+        input(simd, m, line)
+    }
+}
+
+impl Line for Output {
+    const SIZES: [(usize, usize); 5] = [(0, 0), (1, 1), (4, 2), (5, 3), (6, 4)];
+
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: usize, line: [S::f32s; MOST]) -> [S::f32s; MOST] {
+        output(simd, m, line)
+    }
+}
+
+impl Line for OutputAdjoint {
+    const SIZES: [(usize, usize); 5] = [(0, 0), (1, 1), (2, 4), (3, 5), (4, 6)];
+
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: usize, line: [S::f32s; MOST]) -> [S::f32s; MOST] {
+        output_adjoint(simd, m, line)
+    }
+}
+
 /// `factor * a + b`.
 #[inline(always)]
 fn fma<S: Simd>(simd: S, factor: f32, a: S::f32s, b: S::f32s) -> S::f32s {
     mul_add(simd, simd.splat_f32s(factor), a, b)
+}
+
+/// `factor * a`.
+#[inline(always)]
+fn times<S: Simd>(simd: S, factor: f32, a: S::f32s) -> S::f32s {
+    simd.mul_f32s(simd.splat_f32s(factor), a)
 }
 
 /// `B' d`.
@@ -151,7 +200,87 @@ pub(super) fn output_adjoint<S: Simd>(simd: S, m: usize, y: [S::f32s; MOST]) -> 
     }
 }
 
-/// The rows of `G`: from the three taps to the `m + 2` products.
+/// `G g`: from the three taps to the products of the form.
+#[inline(always)]
+pub(super) fn weights<S: Simd>(simd: S, m: usize, taps: [S::f32s; 3]) -> [S::f32s; MOST] {
+    const SIXTH: f32 = 1.0 / 6.0;
+    let [g0, g1, g2] = taps;
+    let outer = simd.add_f32s(g0, g2);
+    let (sum, difference) = (simd.add_f32s(outer, g1), simd.sub_f32s(outer, g1));
+    match m {
+        4 => {
+            let even = fma(simd, SIXTH, g2, times(simd, 0.25 * SIXTH, g0));
+            let odd = times(simd, 0.5 * SIXTH, g1);
+            [
+                times(simd, 0.25, g0),
+                times(simd, -SIXTH, sum),
+                times(simd, -SIXTH, difference),
+                simd.add_f32s(even, odd),
+                simd.sub_f32s(even, odd),
+                g2,
+            ]
+        }
+        3 => [
+            times(simd, 0.5, g0),
+            times(simd, -0.5, sum),
+            times(simd, -SIXTH, difference),
+            fma(
+                simd,
+                SIXTH,
+                g0,
+                fma(simd, 2.0 * SIXTH, g1, times(simd, 4.0 * SIXTH, g2)),
+            ),
+            g2,
+            g2,
+        ],
+        2 => [g0, times(simd, 0.5, sum), times(simd, 0.5, difference), g2, g2, g2],
+        _ => [g0, g1, g2, g0, g0, g0],
+    }
+}
+
+/// `G' p`: the gradient of the three taps from that of the products.
+#[inline(always)]
+pub(super) fn weights_adjoint<S: Simd>(simd: S, m: usize, p: [S::f32s; MOST]) -> [S::f32s; 3] {
+    const SIXTH: f32 = 1.0 / 6.0;
+    let [p0, p1, p2, p3, p4, p5] = p;
+    match m {
+        4 => {
+            let (s1, d1) = (simd.add_f32s(p1, p2), simd.sub_f32s(p2, p1));
+            let (s2, d2) = (simd.add_f32s(p3, p4), simd.sub_f32s(p3, p4));
+            let outer = times(simd, -SIXTH, s1);
+            [
+                fma(simd, 0.25, p0, fma(simd, 0.25 * SIXTH, s2, outer)),
+                fma(simd, 0.5 * SIXTH, d2, times(simd, SIXTH, d1)),
+                fma(simd, SIXTH, s2, simd.add_f32s(outer, p5)),
+            ]
+        }
+        3 => {
+            let outer = fma(simd, -0.5, p1, times(simd, -SIXTH, p2));
+            [
+                fma(simd, 0.5, p0, fma(simd, SIXTH, p3, outer)),
+                fma(
+                    simd,
+                    2.0 * SIXTH,
+                    p3,
+                    fma(simd, -0.5, p1, times(simd, SIXTH, p2)),
+                ),
+                fma(simd, 4.0 * SIXTH, p3, simd.add_f32s(outer, p4)),
+            ]
+        }
+        2 => {
+            let half = times(simd, 0.5, simd.add_f32s(p1, p2));
+            [
+                simd.add_f32s(p0, half),
+                times(simd, 0.5, simd.sub_f32s(p1, p2)),
+                simd.add_f32s(p3, half),
+            ]
+        }
+        _ => [p0, p1, p2],
+    }
+}
+
+/// The rows of `G`: what [`weights`] computes, as a matrix.
+#[cfg(test)]
 pub(super) fn kernel(m: usize) -> &'static [[f32; 3]] {
     const SIXTH: f32 = 1.0 / 6.0;
     match m {
@@ -233,6 +362,33 @@ mod tests {
                 }
                 for k in 0..inputs(m) {
                     assert_eq!(adjoint[k][o], a[o][k], "F({m},3): A[{k}][{o}]");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_those_of_the_matrices() {
+        let splat = |v: f32| Scalar256b.splat_f32s(v);
+        for m in OUTPUTS {
+            let g = kernel(m);
+            for tap in 0..3 {
+                let unit = std::array::from_fn(|t| splat(f32::from(u8::from(t == tap))));
+                let products = weights(Scalar256b, m, unit);
+                for k in 0..inputs(m) {
+                    let want = g[k][tap];
+                    assert!(
+                        (products[k].0 - want).abs() < 1e-7,
+                        "F({m},3): G[{k}][{tap}]"
+                    );
+                    let mut unit = [splat(0.0); MOST];
+                    unit[k] = splat(1.0);
+                    let taps = weights_adjoint(Scalar256b, m, unit);
+                    assert!(
+                        (taps[tap].0 - want).abs() < 1e-7,
+                        "F({m},3): G'[{tap}][{k}] is {}, should be {want}",
+                        taps[tap].0
+                    );
                 }
             }
         }

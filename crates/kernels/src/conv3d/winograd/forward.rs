@@ -1,38 +1,104 @@
 //! The forward pass, and with flipped weights the input gradient.
+//!
+//! Two schedules. Where the transformed weights fit the second-level cache, a
+//! task takes a block of tiles through everything and its transformed input
+//! never leaves that cache. Else a batch of blocks goes through each stage
+//! together: transformed by all workers, multiplied frequency by frequency (so
+//! that a frequency's weights are read once for a hundred tiles instead of for
+//! twelve), transformed back by all workers.
 
 #![allow(
     unsafe_code,
-    reason = "tasks write boxes of the output, which are no contiguous parts"
+    reason = "tasks write boxes of the output and tiles of every frequency, which are no contiguous parts"
 )]
 
 use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
-use super::form;
-use super::tile::{self, Lines, input as transform_tile, load, output as back, with_forms};
+use super::form::{self, MOST};
+use super::tile::{self, Buffer, Lines, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{PANEL, accumulate, by_panel, by_rows, row_of};
+use crate::micro::{MOST_ROWS, PANEL, Product, row_of};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
-/// Tiles of a block: a multiple of the 6 rows of the register tile. Each
-/// transformed weight that is loaded serves this many tiles, so fewer would
-/// wait for memory; more would leave the second-level cache (with 32 channels
-/// 24 tiles are 660 KB).
+/// Floats of transformed weights up to which a block goes through alone: 2 MB,
+/// what a second-level cache or a fast third-level one gives again and again.
+const ALONE_WEIGHTS: usize = 512 << 10;
+/// Floats of transformed tiles and products of a block that goes through
+/// alone: 1.25 MB, more than half of a second-level cache of 2 MB.
+const ALONE: usize = 320 << 10;
+/// Output channels multiplied at a time by a block alone: two panels.
+const ALONE_OUTPUTS: usize = 2 * PANEL;
+/// Tiles of a block that goes through together with others.
 const BLOCK: usize = 24;
+/// Floats of transformed tiles and products of a batch: 24 MB of a third-level
+/// cache.
+const BATCH: usize = 6 << 20;
+/// Fewest tiles of a batch: below, reading the weights costs more than the
+/// products.
+const LEAST_TILES: usize = 48;
+/// Floats of the transformed weights of a stretch of output channels: 48 MB.
+const STRETCH: usize = 12 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
 
-fn region(cut: &Cut, size: &Size) -> usize {
+/// How tiles and output channels are batched.
+pub(super) struct Batches {
+    pub(super) cut: Cut,
+    alone: bool,
+    /// Blocks of a batch.
+    blocks: usize,
+    /// Output channels of a stretch.
+    outputs: usize,
+}
+
+impl Batches {
+    pub(super) fn new(size: &Size) -> Self {
+        let f = Cut::new(size, 1).frequencies();
+        if f * size.in_c * size.out_c <= ALONE_WEIGHTS {
+            let tiles = ALONE / (f * (size.in_c + ALONE_OUTPUTS.min(size.out_c)));
+            return Self {
+                cut: Cut::new(size, tiles.clamp(MOST_ROWS, 4 * MOST_ROWS)),
+                alone: true,
+                blocks: 1,
+                outputs: size.out_c,
+            };
+        }
+        let cut = Cut::new(size, BLOCK);
+        let outputs = (STRETCH / (f * size.in_c) / PANEL * PANEL).clamp(PANEL, size.out_c);
+        let tiles = (BATCH / (f * (size.in_c + outputs))).max(LEAST_TILES);
+        let blocks = tiles.div_ceil(cut.block_tiles()).min(size.n * cut.count());
+        Self {
+            cut,
+            alone: false,
+            blocks,
+            outputs,
+        }
+    }
+
+    /// Rows of the transformed tiles of a frequency.
+    fn rows(&self) -> usize {
+        (self.blocks * self.cut.block_tiles()).max(MOST_ROWS)
+    }
+}
+
+/// Floats of a block's loaded input.
+pub(super) fn region(cut: &Cut, size: &Size) -> usize {
     cut.region().iter().product::<usize>() * CHANNELS.min(size.in_c)
 }
 
 /// Floats of scratch memory with `threads` workers.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
-    let cut = Cut::new(size, BLOCK);
-    let tiles = cut.frequencies() * cut.block_tiles();
-    cut.frequencies() * size.in_c * size.out_c
-        + threads * (tiles * (size.in_c + PANEL) + region(&cut, size))
+    let batches = Batches::new(size);
+    let (f, rows) = (batches.cut.frequencies(), batches.rows());
+    let region = region(&batches.cut, size);
+    f * size.in_c * batches.outputs
+        + if batches.alone {
+            threads * (f * rows * (size.in_c + ALONE_OUTPUTS.min(size.out_c)) + region)
+        } else {
+            f * rows * (size.in_c + batches.outputs) + threads * region
+        }
 }
 
 /// See [`Kernel::forward`](crate::conv3d::Kernel::forward).
@@ -45,216 +111,312 @@ pub(super) fn run(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
-    let cut = Cut::new(&size, BLOCK);
-    let (kernels, scratch) = scratch.split_at_mut(cut.frequencies() * size.in_c * size.out_c);
-    transform_weights(context, &size, &cut, weights, kernels);
+    let batches = Batches::new(&size);
+    let cut = &batches.cut;
+    let f = cut.frequencies();
+    let (kernels, scratch) = scratch.split_at_mut(f * size.in_c * batches.outputs);
     let Target {
         data,
         shape,
         crop,
         accumulate,
+        moments,
     } = out;
-    let shared = Shared::new(data);
-    let (kernels, shared) = (&*kernels, &shared);
-    context
-        .threads
-        .for_each_with(scratch, size.n * cut.count(), |task, mine| {
-            let block = Block {
+    let (data, moments) = (Shared::new(data), moments.map(Shared::new));
+    let outputs = Outputs {
+        cut,
+        y: size.output(),
+        bias,
+        data: &data,
+        shape,
+        crop,
+        accumulate,
+        moments: moments.as_ref(),
+    };
+    if batches.alone {
+        transform_weights(context, &size, cut, weights, 0..size.out_c, kernels);
+        let kernels = &*kernels;
+        let tasks = size.n * cut.count();
+        context.threads.for_each_with(scratch, tasks, |block, mine| {
+            context.isa.run(Alone {
                 problem,
                 size: &size,
-                cut: &cut,
+                outputs,
                 kernels,
-                bias,
-                shared,
-                shape,
-                crop,
-                accumulate,
-            };
-            context.isa.run(Task { block, task, mine });
+                block,
+                mine,
+            });
         });
+    } else {
+        together(
+            context, problem, &size, &batches, weights, outputs, kernels, scratch,
+        );
+    }
 }
 
-/// `G g` along the three axes: `[panel][frequency][i][PANEL]`.
+/// Batches of blocks, stage by stage.
+#[allow(clippy::too_many_arguments, reason = "the other half of `run`")]
+fn together(
+    context: Context<'_>,
+    problem: &Problem<'_>,
+    size: &Size,
+    batches: &Batches,
+    weights: &[f32],
+    outputs: Outputs<'_>,
+    kernels: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let cut = &batches.cut;
+    let (f, rows, in_c) = (cut.frequencies(), batches.rows(), size.in_c);
+    let (v, scratch) = scratch.split_at_mut(f * rows * in_c);
+    let (p, regions) = scratch.split_at_mut(f * rows * batches.outputs);
+    let all = size.n * cut.count();
+    for o0 in (0..size.out_c).step_by(batches.outputs) {
+        let width = batches.outputs.min(size.out_c - o0);
+        let kernels = &mut kernels[..f * in_c * width];
+        transform_weights(context, size, cut, weights, o0..o0 + width, kernels);
+        let kernels = &*kernels;
+        for first in (0..all).step_by(batches.blocks) {
+            let blocks = batches.blocks.min(all - first);
+            let before = cut.tiles_before(first);
+            let tiles = cut.tiles_before(first + blocks - 1)
+                + cut.block_tiles_at(first + blocks - 1)
+                - before;
+            if o0 == 0 || all > batches.blocks {
+                let v = Shared::new(&mut v[..]);
+                context.threads.for_each_with(regions, blocks, |block, region| {
+                    context.isa.run(Load {
+                        problem,
+                        cut,
+                        block: first + block,
+                        region,
+                        v: &v,
+                        rows: Rows {
+                            stride: rows * in_c,
+                            per_tile: in_c,
+                        },
+                        tile: cut.tiles_before(first + block) - before,
+                    });
+                });
+            }
+            let used = rows.min(tiles.max(MOST_ROWS));
+            let v = Shared::new(&mut v[..]);
+            context
+                .threads
+                .for_each_chunk(&mut p[..f * rows * width], rows * width, &mut [], |f, p, _| {
+                    // SAFETY: one task a frequency.
+                    let v = unsafe { v.part(f * rows * in_c..(f + 1) * rows * in_c) };
+                    v[tiles * in_c..used.max(tiles) * in_c].fill(0.0);
+                    context.isa.run(Frequency(Product {
+                        a: v,
+                        a_stride: in_c,
+                        rows: tiles,
+                        b: &kernels[f * in_c * width..][..in_c * width],
+                        panels: width / PANEL,
+                        k: in_c,
+                        c: p,
+                        c_stride: width,
+                    }));
+                });
+            let p = &*p;
+            context.threads.for_each(blocks, |block| {
+                let products = Products {
+                    p,
+                    rows: Rows {
+                        stride: rows * width,
+                        per_tile: width,
+                    },
+                    tile: cut.tiles_before(first + block) - before,
+                    channels: o0..o0 + width,
+                };
+                context.isa.run(Back {
+                    outputs,
+                    block: first + block,
+                    products,
+                });
+            });
+        }
+    }
+}
+
+/// `G g` along the three axes of the output channels in `range`:
+/// `[frequency][panel][i][PANEL]`.
 fn transform_weights(
     context: Context<'_>,
     size: &Size,
     cut: &Cut,
     weights: &[f32],
+    range: std::ops::Range<usize>,
     to: &mut [f32],
 ) {
-    let per_panel = cut.frequencies() * size.in_c * PANEL;
     // A task is a panel and a stretch of input channels.
     let stretches = size.in_c.div_ceil(CHANNELS);
+    let panels = range.len() / PANEL;
     let shared = Shared::new(to);
-    context
-        .threads
-        .for_each(size.out_c / PANEL * stretches, |task| {
-            let (panel, i0) = (task / stretches, task % stretches * CHANNELS);
-            for i in i0..(i0 + CHANNELS).min(size.in_c) {
-                context.isa.run(Weights {
-                    size,
-                    cut,
-                    weights,
-                    panel,
-                    i,
-                    shared: &shared,
-                    at: panel * per_panel,
-                });
-            }
+    context.threads.for_each(panels * stretches, |task| {
+        let (panel, i0) = (task / stretches, task % stretches * CHANNELS);
+        context.isa.run(Weights {
+            size,
+            cut,
+            weights,
+            first: range.start + panel * PANEL,
+            channels: i0..(i0 + CHANNELS).min(size.in_c),
+            shared: &shared,
+            at: panel * size.in_c * PANEL,
+            stride: range.len() * size.in_c,
         });
+    });
 }
 
-/// The transform of one input channel's weights to one panel.
+/// The transform of some input channels' weights to one panel.
 struct Weights<'a> {
     size: &'a Size,
     cut: &'a Cut,
     weights: &'a [f32],
-    panel: usize,
-    i: usize,
+    /// First output channel of the panel.
+    first: usize,
+    channels: std::ops::Range<usize>,
     shared: &'a Shared<'a, f32>,
+    /// Offset of the panel, distance of frequencies.
     at: usize,
+    stride: usize,
 }
 
 impl WithSimd for Weights<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self {
-            size,
-            cut,
-            weights,
-            panel,
-            i,
-            shared,
-            at,
-        } = self;
-        let [kd, kh, kw] = size.kernel;
-        let [ad, ah, aw] = cut.a;
-        let rows = cut.m.map(form::kernel);
-        let mut by_w = [[0.0f32; PANEL]; 9 * form::MOST];
-        for dh in 0..kd * kh {
-            for fw in 0..aw {
-                let to = &mut by_w[dh * aw + fw];
-                *to = [0.0; PANEL];
-                for w in 0..kw {
-                    let from = &weights
-                        [((dh * kw + w) * size.in_c + i) * size.out_c + panel * PANEL..][..PANEL];
-                    for lane in 0..PANEL {
-                        to[lane] += rows[2][fw][w] * from[lane];
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [kd, kh, kw] = self.size.kernel;
+        let ([md, mh, mw], [ad, ah, aw]) = (self.cut.m, self.cut.a);
+        let zero = simd.splat_f32s(0.0);
+        let mut by_w = [zero; 9 * MOST];
+        let mut by_h = [zero; 3 * MOST * MOST];
+        for i in self.channels {
+            for lane in (0..PANEL).step_by(S::F32_LANES) {
+                for dh in 0..kd * kh {
+                    let mut taps = [zero; 3];
+                    for w in 0..kw {
+                        let at = ((dh * kw + w) * self.size.in_c + i) * self.size.out_c;
+                        taps[w] = load::<S>(self.weights, at + self.first + lane);
                     }
+                    let line = form::weights(simd, mw, taps);
+                    by_w[dh * aw..][..aw].copy_from_slice(&line[..aw]);
                 }
-            }
-        }
-        let mut by_h = [[0.0f32; PANEL]; 3 * form::MOST * form::MOST];
-        for d in 0..kd {
-            for fh in 0..ah {
-                for fw in 0..aw {
-                    let mut sum = [0.0; PANEL];
-                    for h in 0..kh {
-                        for lane in 0..PANEL {
-                            sum[lane] += rows[1][fh][h] * by_w[(d * kh + h) * aw + fw][lane];
+                for d in 0..kd {
+                    for fw in 0..aw {
+                        let mut taps = [zero; 3];
+                        for h in 0..kh {
+                            taps[h] = by_w[(d * kh + h) * aw + fw];
+                        }
+                        let line = form::weights(simd, mh, taps);
+                        for fh in 0..ah {
+                            by_h[(d * ah + fh) * aw + fw] = line[fh];
                         }
                     }
-                    by_h[(d * ah + fh) * aw + fw] = sum;
                 }
-            }
-        }
-        for fd in 0..ad {
-            for fhw in 0..ah * aw {
-                let mut sum = [0.0; PANEL];
-                for d in 0..kd {
-                    for lane in 0..PANEL {
-                        sum[lane] += rows[0][fd][d] * by_h[d * ah * aw + fhw][lane];
+                for fhw in 0..ah * aw {
+                    let mut taps = [zero; 3];
+                    for d in 0..kd {
+                        taps[d] = by_h[d * ah * aw + fhw];
+                    }
+                    let line = form::weights(simd, md, taps);
+                    for fd in 0..ad {
+                        let at = self.at + (fd * ah * aw + fhw) * self.stride + i * PANEL + lane;
+                        // SAFETY: tasks differ in their panel or in their channels i.
+                        let to = unsafe { self.shared.part(at..at + S::F32_LANES) };
+                        tile::store::<S>(to, 0, line[fd]);
                     }
                 }
-                let start = at + ((fd * ah * aw + fhw) * size.in_c + i) * PANEL;
-                // SAFETY: tasks differ in their panel or in their channels i.
-                unsafe { shared.part(start..start + PANEL) }.copy_from_slice(&sum);
             }
         }
     }
 }
 
-/// What the tasks share.
-#[derive(Clone, Copy)]
-struct Block<'a> {
-    problem: &'a Problem<'a>,
-    size: &'a Size,
-    cut: &'a Cut,
-    kernels: &'a [f32],
-    bias: Option<&'a [f32]>,
-    shared: &'a Shared<'a, f32>,
-    shape: Shape,
-    crop: [usize; 3],
-    accumulate: bool,
+/// The products of one frequency.
+struct Frequency<'a>(Product<'a>);
+
+impl WithSimd for Frequency<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run(simd);
+    }
 }
 
-struct Task<'a> {
-    block: Block<'a>,
-    task: usize,
+/// A block alone, from its input to its outputs.
+struct Alone<'a> {
+    problem: &'a Problem<'a>,
+    size: &'a Size,
+    outputs: Outputs<'a>,
+    kernels: &'a [f32],
+    block: usize,
     mine: &'a mut [f32],
 }
 
-by_panel!(Task);
+impl WithSimd for Alone<'_> {
+    type Output = ();
 
-impl Task<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
-        let Self { block, task, mine } = self;
-        let (size, cut) = (block.size, block.cut);
-        let (n, first, many) = cut.block_at(task);
-        let tiles: usize = many.iter().product();
-        let (v, rest) = mine.split_at_mut(cut.frequencies() * cut.block_tiles() * size.in_c);
-        let (p, region) = rest.split_at_mut(cut.frequencies() * cut.block_tiles() * PANEL);
-        let out = Rows {
-            stride: tiles * size.in_c,
-            per_tile: size.in_c,
-        };
-        transform_input(
-            simd,
-            block.problem,
-            cut,
-            n,
-            first,
-            many,
-            region,
-            &mut tile::Own(&mut *v),
-            out,
-            0,
-        );
-        for panel in 0..size.out_c / PANEL {
-            let kernels = &block.kernels[panel * cut.frequencies() * size.in_c * PANEL..];
-            for f in 0..cut.frequencies() {
-                let kernel = &kernels[f * size.in_c * PANEL..][..size.in_c * PANEL];
-                let v = &v[f * tiles * size.in_c..][..tiles * size.in_c];
-                let p = &mut p[f * tiles * PANEL..][..tiles * PANEL];
-                let mut t = 0;
-                while t < tiles {
-                    t += by_rows!(tiles - t, M => products::<S, M, V>(simd, v, kernel, p, t, size.in_c));
-                }
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (cut, in_c) = (self.outputs.cut, self.size.in_c);
+        let f = cut.frequencies();
+        let tiles = cut.block_tiles_at(self.block);
+        let rows = tiles.max(MOST_ROWS);
+        let most = cut.block_tiles().max(MOST_ROWS);
+        let at_once = ALONE_OUTPUTS.min(self.size.out_c);
+        let (v, rest) = self.mine.split_at_mut(f * most * in_c);
+        let (p, region) = rest.split_at_mut(f * most * at_once);
+        {
+            let v = Shared::new(&mut *v);
+            Load {
+                problem: self.problem,
+                cut,
+                block: self.block,
+                region,
+                v: &v,
+                rows: Rows {
+                    stride: rows * in_c,
+                    per_tile: in_c,
+                },
+                tile: 0,
             }
-            block.write(simd, n, first, many, panel, p);
+            .with_simd(simd);
+        }
+        for o in (0..self.size.out_c).step_by(at_once) {
+            let width = at_once.min(self.size.out_c - o);
+            for f in 0..f {
+                let v = &mut v[f * rows * in_c..][..rows * in_c];
+                v[tiles * in_c..].fill(0.0);
+                Product {
+                    a: v,
+                    a_stride: in_c,
+                    rows: tiles,
+                    b: &self.kernels[(f * self.size.out_c + o) * in_c..][..width * in_c],
+                    panels: width / PANEL,
+                    k: in_c,
+                    c: &mut p[f * rows * width..][..rows * width],
+                    c_stride: width,
+                }
+                .run(simd);
+            }
+            Back {
+                outputs: self.outputs,
+                block: self.block,
+                products: Products {
+                    p,
+                    rows: Rows {
+                        stride: rows * width,
+                        per_tile: width,
+                    },
+                    tile: 0,
+                    channels: o..o + width,
+                },
+            }
+            .with_simd(simd);
         }
     }
-}
-
-/// `M` tiles by one panel at one frequency.
-#[inline(always)]
-fn products<S: Simd, const M: usize, const V: usize>(
-    simd: S,
-    v: &[f32],
-    kernel: &[f32],
-    p: &mut [f32],
-    t: usize,
-    in_c: usize,
-) -> usize {
-    let mut acc = [[simd.splat_f32s(0.0); V]; M];
-    accumulate::<S, M, V>(simd, &mut acc, &v[t * in_c..], in_c, kernel, in_c);
-    for (m, row) in acc.iter().enumerate() {
-        p[(t + m) * PANEL..][..PANEL].copy_from_slice(row_of::<S, V>(row));
-    }
-    M
 }
 
 /// Layout of transformed tiles: `[frequency][tile][channel]`.
@@ -268,6 +430,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The frequencies of one vector of channels of one tile.
+    #[inline(always)]
     pub(super) fn lines(self, cut: &Cut, tile: usize, channel: usize) -> Lines {
         let [_, ah, aw] = cut.a;
         Lines {
@@ -278,120 +441,185 @@ impl Rows {
 }
 
 /// Loads the input of a block and transforms its tiles into `v`, the first as
-/// number `tile`. `region` holds the loaded voxels.
-#[allow(clippy::too_many_arguments, reason = "shared by both passes")]
-#[inline(always)]
-pub(super) fn transform_input<S: Simd>(
-    simd: S,
-    problem: &Problem<'_>,
-    cut: &Cut,
-    n: usize,
-    first: [usize; 3],
-    many: [usize; 3],
-    region: &mut [f32],
-    v: &mut impl tile::Sink<S>,
+/// number `tile`.
+pub(super) struct Load<'a> {
+    pub(super) problem: &'a Problem<'a>,
+    pub(super) cut: &'a Cut,
+    pub(super) block: usize,
+    /// For the loaded voxels.
+    pub(super) region: &'a mut [f32],
+    pub(super) v: &'a Shared<'a, f32>,
+    pub(super) rows: Rows,
+    pub(super) tile: usize,
+}
+
+impl WithSimd for Load<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            problem,
+            cut,
+            block,
+            region,
+            v,
+            rows,
+            tile,
+        } = self;
+        let (n, first, many) = cut.block_at(block);
+        let in_c = problem.input.c();
+        let padded = problem.input.padded();
+        let start: [usize; 3] = std::array::from_fn(|axis| first[axis] * cut.m[axis]);
+        // Voxels of the region, and those of them that are in the (padded) input.
+        let extent: [usize; 3] =
+            std::array::from_fn(|axis| (many[axis] - 1) * cut.m[axis] + cut.a[axis]);
+        let inside: [usize; 3] =
+            std::array::from_fn(|axis| extent[axis].min(padded[axis] - start[axis]));
+        let mut buffer = Buffer::new(simd);
+        for c0 in (0..in_c).step_by(CHANNELS) {
+            let channels = CHANNELS.min(in_c - c0);
+            let line = extent[2] * channels;
+            for d in 0..extent[0] {
+                for h in 0..extent[1] {
+                    let to = &mut region[(d * extent[1] + h) * line..][..line];
+                    if d >= inside[0] || h >= inside[1] {
+                        to.fill(0.0);
+                        continue;
+                    }
+                    let at = [start[0] + d, start[1] + h, start[2]];
+                    problem
+                        .input
+                        .load_row(simd, n, at, inside[2], c0, c0 + channels, to);
+                    to[inside[2] * channels..].fill(0.0);
+                }
+            }
+            let stride = [extent[1] * line, line, channels];
+            let mut t = tile;
+            for d in 0..many[0] {
+                for h in 0..many[1] {
+                    for w in 0..many[2] {
+                        let at = d * cut.m[0] * stride[0]
+                            + h * cut.m[1] * stride[1]
+                            + w * cut.m[2] * stride[2];
+                        for c in (0..channels).step_by(S::F32_LANES) {
+                            let from = Lines { at: at + c, stride };
+                            let into = rows.lines(cut, t, c0 + c);
+                            // SAFETY: tasks write different tiles of v, which are
+                            // read when all are done.
+                            unsafe {
+                                tile::input(simd, cut.m, &mut buffer, (region, from), (v, into));
+                            }
+                        }
+                        t += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the outputs go and what happens to them on the way.
+#[derive(Clone, Copy)]
+struct Outputs<'a> {
+    cut: &'a Cut,
+    /// Of the convolution.
+    y: Shape,
+    bias: Option<&'a [f32]>,
+    data: &'a Shared<'a, f32>,
+    /// Of `data`.
+    shape: Shape,
+    crop: [usize; 3],
+    accumulate: bool,
+    moments: Option<&'a Shared<'a, f64>>,
+}
+
+/// Products of some tiles by some output channels.
+struct Products<'a> {
+    p: &'a [f32],
     rows: Rows,
+    /// Number of the block's first tile.
     tile: usize,
-) {
-    let in_c = problem.input.c();
-    let padded = problem.input.padded();
-    let start: [usize; 3] = std::array::from_fn(|axis| first[axis] * cut.m[axis]);
-    // Voxels of the region, and those of them that are in the (padded) input.
-    let extent: [usize; 3] =
-        std::array::from_fn(|axis| (many[axis] - 1) * cut.m[axis] + cut.a[axis]);
-    let inside: [usize; 3] =
-        std::array::from_fn(|axis| extent[axis].min(padded[axis] - start[axis]));
-    for c0 in (0..in_c).step_by(CHANNELS) {
-        let channels = CHANNELS.min(in_c - c0);
-        let line = extent[2] * channels;
-        for d in 0..extent[0] {
-            for h in 0..extent[1] {
-                let to = &mut region[(d * extent[1] + h) * line..][..line];
-                if d >= inside[0] || h >= inside[1] {
-                    to.fill(0.0);
-                    continue;
-                }
-                let at = [start[0] + d, start[1] + h, start[2]];
-                problem
-                    .input
-                    .load_row(n, at, inside[2], c0, c0 + channels, to);
-                to[inside[2] * channels..].fill(0.0);
-            }
-        }
-        let stride = [extent[1] * line, line, channels];
-        let mut t = tile;
-        for d in 0..many[0] {
-            for h in 0..many[1] {
-                for w in 0..many[2] {
-                    let at = d * cut.m[0] * stride[0]
-                        + h * cut.m[1] * stride[1]
-                        + w * cut.m[2] * stride[2];
-                    for c in (0..channels).step_by(S::F32_LANES) {
-                        let from: Lines = Lines { at: at + c, stride };
-                        with_forms!(
-                            cut,
-                            transform_tile::<S>(
-                                simd,
-                                cut,
-                                region,
-                                from,
-                                v,
-                                rows.lines(cut, t, c0 + c)
-                            )
-                        );
-                    }
-                    t += 1;
-                }
-            }
-        }
-    }
+    channels: std::ops::Range<usize>,
 }
 
-impl Block<'_> {
-    /// Transforms one panel's products back and writes the outputs.
+/// Transforms a block's products back and writes the outputs.
+struct Back<'a> {
+    outputs: Outputs<'a>,
+    block: usize,
+    products: Products<'a>,
+}
+
+impl WithSimd for Back<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn write<S: Simd>(
-        &self,
-        simd: S,
-        n: usize,
-        first: [usize; 3],
-        many: [usize; 3],
-        panel: usize,
-        p: &[f32],
-    ) {
-        let (cut, y) = (self.cut, self.size.output());
-        let tiles: usize = many.iter().product();
-        let rows = Rows {
-            stride: tiles * PANEL,
-            per_tile: PANEL,
-        };
-        let mut t = 0;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            outputs,
+            block,
+            products,
+        } = self;
+        let (cut, y, shape) = (outputs.cut, outputs.y, outputs.shape);
+        let (n, first, many) = cut.block_at(block);
+        let (c0, width) = (products.channels.start, products.channels.len());
+        let stride = [
+            shape.space[1] * shape.space[2] * shape.c,
+            shape.space[2] * shape.c,
+            shape.c,
+        ];
+        // SAFETY: tasks differ in their block or in their channels.
+        let moments = outputs.moments.map(|moments| unsafe {
+            let start = block * 2 * y.c + c0;
+            let sums = moments.part(start..start + width);
+            (sums, moments.part(start + y.c..start + y.c + width))
+        });
+        let mut moments = moments;
+        if let Some((sums, squares)) = &mut moments {
+            sums.fill(0.0);
+            squares.fill(0.0);
+        }
+        let mut buffer = Buffer::new(simd);
+        let mut t = products.tile;
         for d in 0..many[0] {
             for h in 0..many[1] {
                 for w in 0..many[2] {
-                    let tile = [first[0] + d, first[1] + h, first[2] + w];
-                    let start: [usize; 3] = std::array::from_fn(|axis| tile[axis] * cut.m[axis]);
-                    let inside =
+                    let at = [first[0] + d, first[1] + h, first[2] + w];
+                    let start: [usize; 3] = std::array::from_fn(|axis| at[axis] * cut.m[axis]);
+                    let inside: [usize; 3] =
                         std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-                    let row = self.shape.space[2] * self.shape.c;
-                    let place = std::array::from_fn(|axis| start[axis] + self.crop[axis]);
-                    let first = self.shape.at(n, place) + panel * PANEL;
-                    for lane in (0..PANEL).step_by(S::F32_LANES) {
-                        let bias = match self.bias {
-                            Some(bias) => load::<S>(bias, panel * PANEL + lane),
-                            None => simd.splat_f32s(0.0),
+                    let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
+                    let to = shape.at(n, place) + c0;
+                    let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
+                    assert!(to + last.sum::<usize>() + width <= outputs.data.len());
+                    for o in (0..width).step_by(S::F32_LANES) {
+                        let zero = simd.splat_f32s(0.0);
+                        let mut finish = Finish::<S> {
+                            // SAFETY: inside by the assert above.
+                            to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
+                            stride,
+                            inside,
+                            bias: match outputs.bias {
+                                Some(bias) => load::<S>(bias, c0 + o),
+                                None => zero,
+                            },
+                            accumulate: outputs.accumulate,
+                            measured: moments.is_some(),
+                            pivot: zero,
+                            sum: zero,
+                            squares: zero,
                         };
-                        let write = Outputs {
-                            block: self,
-                            at: first + lane,
-                            row,
-                            many: inside[2],
-                            bias,
-                        };
-                        with_forms!(
-                            cut,
-                            back::<S>(simd, cut, p, rows.lines(cut, t, lane), inside, write)
-                        );
+                        let from = products.rows.lines(cut, t, o);
+                        tile::output(simd, cut.m, &mut buffer, (products.p, from), &mut finish);
+                        if let Some((sums, squares)) = &mut moments {
+                            let count = inside.iter().product::<usize>() as f64;
+                            let lanes = o..o + S::F32_LANES;
+                            finish.moments(
+                                count,
+                                &mut sums[lanes.clone()],
+                                &mut squares[lanes],
+                            );
+                        }
                     }
                     t += 1;
                 }
@@ -400,34 +628,69 @@ impl Block<'_> {
     }
 }
 
-/// Writes the outputs of one vector of channels of one tile.
-struct Outputs<'a, S: Simd> {
-    block: &'a Block<'a>,
-    /// First output voxel of the tile.
-    at: usize,
-    /// Distance of neighbouring rows.
-    row: usize,
-    /// Outputs of a row that are in the volume.
-    many: usize,
+/// Writes one vector of channels of one tile's outputs and sums them up.
+///
+/// The sums are of differences from the first value: in f32, and yet as exact
+/// as sums in f64 are where the mean is far from 0.
+struct Finish<S: Simd> {
+    to: *mut f32,
+    stride: [usize; 3],
+    /// Outputs that are in the volume.
+    inside: [usize; 3],
     bias: S::f32s,
+    accumulate: bool,
+    measured: bool,
+    pivot: S::f32s,
+    sum: S::f32s,
+    squares: S::f32s,
 }
 
-impl<S: Simd> tile::Write<S> for Outputs<'_, S> {
+impl<S: Simd> tile::Sink<S> for Finish<S> {
     #[inline(always)]
-    fn write(&mut self, simd: S, [d, h]: [usize; 2], line: [S::f32s; form::MOST]) {
-        let at = self.at + (d * self.block.shape.space[1] + h) * self.row;
-        for w in 0..form::MOST {
-            if w < self.many {
-                let at = at + w * self.block.shape.c;
-                // SAFETY: every output voxel belongs to one tile and every tile to
-                // one task.
-                let to = unsafe { self.block.shared.part(at..at + S::F32_LANES) };
-                let mut value = simd.add_f32s(line[w], self.bias);
-                if self.block.accumulate {
-                    value = simd.add_f32s(value, load::<S>(to, 0));
+    fn put(&mut self, simd: S, [h, w]: [usize; 2], line: [S::f32s; MOST], many: usize) {
+        if h >= self.inside[1] || w >= self.inside[2] {
+            return;
+        }
+        let at = h * self.stride[1] + w * self.stride[2];
+        if self.measured && h + w == 0 {
+            self.pivot = simd.add_f32s(line[0], self.bias);
+        }
+        for d in 0..many {
+            if d < self.inside[0] {
+                // SAFETY: `Back` has asserted that the tile is inside the target.
+                // Every output voxel belongs to one tile, and tasks differ in
+                // their tiles or in their channels.
+                let to = unsafe { self.to.add(at + d * self.stride[0]) }.cast::<S::f32s>();
+                let mut value = simd.add_f32s(line[d], self.bias);
+                if self.accumulate {
+                    // SAFETY: as above.
+                    value = simd.add_f32s(value, unsafe { to.read_unaligned() });
                 }
-                tile::store::<S>(to, 0, value);
+                // SAFETY: as above.
+                unsafe { to.write_unaligned(value) };
+                if self.measured {
+                    let difference = simd.sub_f32s(value, self.pivot);
+                    self.sum = simd.add_f32s(self.sum, difference);
+                    self.squares =
+                        crate::micro::mul_add(simd, difference, difference, self.squares);
+                }
             }
+        }
+    }
+}
+
+impl<S: Simd> Finish<S> {
+    /// Adds the sums of values and squares of `count` values.
+    #[inline(always)]
+    fn moments(&self, count: f64, sums: &mut [f64], squares: &mut [f64]) {
+        let (pivots, differences) = ([self.pivot], [self.sum]);
+        let (pivots, differences) = (row_of::<S, 1>(&pivots), row_of::<S, 1>(&differences));
+        let all = [self.squares];
+        let all = row_of::<S, 1>(&all);
+        for lane in 0..S::F32_LANES {
+            let (pivot, sum) = (f64::from(pivots[lane]), f64::from(differences[lane]));
+            sums[lane] += sum + count * pivot;
+            squares[lane] += f64::from(all[lane]) + pivot * (2.0 * sum + count * pivot);
         }
     }
 }

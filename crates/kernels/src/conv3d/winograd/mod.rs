@@ -54,6 +54,10 @@ impl Kernel for Winograd {
         forward::scratch(size, threads).max(backward::scratch(size, threads))
     }
 
+    fn parts(&self, size: &Size) -> usize {
+        forward::Batches::new(size).cut.count()
+    }
+
     fn forward(
         &self,
         context: Context<'_>,
