@@ -1,5 +1,6 @@
 //! Times every convolution kernel at the sizes of the `common` preset:
-//! `cargo run --release -p unet3d-bench --bin kernels [-- FILTER]`.
+//! `cargo run --release -p unet3d-bench --bin kernels [-- FILTER]`, FILTER being a
+//! part of a line such as "winograd 32>64".
 //!
 //! Prints effective GFLOP/s (the arithmetic of the direct algorithm over the
 //! best time), forward and weight gradient, for the best instruction set.
@@ -66,10 +67,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (size, y) = (problem.size(), problem.output());
         let weights = vec![0.1; size.weights()];
         let (mut out, mut gradient) = (Memory::zeroed(y.len()), vec![0.0; size.weights()]);
-        for kernel in KERNELS[1..]
-            .iter()
-            .filter(|kernel| kernel.supports(&size) && kernel.name().contains(&filter))
-        {
+        for kernel in KERNELS[1..].iter().filter(|kernel| {
+            let name = format!("{} {in_c}>{out_c}", kernel.name());
+            kernel.supports(&size) && name.contains(&filter)
+        }) {
             let mut scratch = Memory::zeroed(kernel.scratch(&size, threads.count()));
             let mut best = [f64::INFINITY; 2];
             for _ in 0..RUNS {

@@ -155,233 +155,214 @@ pub(crate) fn row_from<S: Simd, const V: usize>(from: &[f32]) -> [S::f32s; V] {
     unsafe { load(from.as_ptr()) }
 }
 
-/// The rows of a [`Product`]'s register tile: `a` must have room for as many,
-/// even where there are fewer rows. Twelve by two panels of AVX-512 vectors are
-/// 24 of its 32 registers: enough sums to hide the latency of the
-/// multiply-adds, and half as many loads as multiply-adds.
-pub(crate) const fn product_rows(lanes: usize) -> usize {
-    if lanes == PANEL { 12 } else { TILE_ROWS }
+/// Asks for a cache line that will be read soon. Reading in strides of kilobytes
+/// waits for every line otherwise: no processor guesses such strides.
+#[inline(always)]
+pub(crate) fn prefetch(from: *const f32) {
+    // SAFETY: a prefetch reads nothing and never faults.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
 }
 
-/// The most that [`product_rows`] gives.
-pub(crate) const MOST_ROWS: usize = 12;
+/// Rows of a chunk. Twelve rows by two panels of AVX-512 vectors are 24 of its 32
+/// registers: enough sums to hide the latency of the multiply-adds, and half as
+/// many loads as multiply-adds. Twice the six rows of the AVX2 register tile.
+pub(crate) const CHUNK_ROWS: usize = 12;
 
-/// A matrix product with weights in panels: `c[r][p * PANEL + l] = sum over k of
-/// a[r][k] * b[p][k][l]`.
-pub(crate) struct Product<'a> {
-    /// `rows` by `k`, rows `a_stride` apart.
+/// Floats of a chunk: twelve rows by one panel of channels. Matrices are
+/// `[panel][row][PANEL]`: within a chunk every address is a constant offset.
+pub(crate) const CHUNK: usize = CHUNK_ROWS * PANEL;
+
+/// A product of chunks with weights in panels: `c[p][r][l] = sum over q, i of
+/// a[q][r][i] * b[p][q * PANEL + i][l]`.
+pub(crate) struct ChunkProduct<'a> {
+    /// Chunks of all input channels, `a_stride` apart.
     pub(crate) a: &'a [f32],
     pub(crate) a_stride: usize,
-    pub(crate) rows: usize,
     /// `[panel][k][PANEL]`.
     pub(crate) b: &'a [f32],
+    /// One or two.
     pub(crate) panels: usize,
+    /// Input channels, a multiple of [`PANEL`].
     pub(crate) k: usize,
-    /// Rows of `panels` panels, `c_stride` apart.
-    pub(crate) c: &'a mut [f32],
-    pub(crate) c_stride: usize,
+    /// A chunk for each panel.
+    pub(crate) c: [&'a mut [f32]; 2],
+    /// What is multiplied next, as long as `b`: fetched on the way.
+    pub(crate) next_b: *const f32,
 }
 
-impl Product<'_> {
+impl ChunkProduct<'_> {
     /// Computes it, on the register tile that suits the vectors.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
-        let rows = self.rows.max(product_rows(S::F32_LANES));
-        assert!(self.k > 0 && self.a.len() >= (rows - 1) * self.a_stride + self.k);
+        assert!(self.k >= PANEL && self.k.is_multiple_of(PANEL));
+        assert!(self.panels == 1 || self.panels == 2);
+        assert!(self.a.len() >= (self.k / PANEL - 1) * self.a_stride + CHUNK);
         assert!(self.b.len() >= self.panels * self.k * PANEL);
-        assert!(self.c.len() >= (rows - 1) * self.c_stride + self.panels * PANEL);
-        let mut panel = 0;
-        while panel < self.panels {
-            panel += match (S::F32_LANES, self.panels - panel) {
-                (16, 1) => self.panel::<S, 12, 1, 1>(simd, panel),
-                (16, _) => self.panel::<S, 12, 2, 1>(simd, panel),
-                (8, _) => self.panel::<S, TILE_ROWS, 1, 2>(simd, panel),
-                _ => self.panel::<S, TILE_ROWS, 1, 4>(simd, panel),
+        let mut p = 0;
+        while p < self.panels {
+            p += match (S::F32_LANES, self.panels - p) {
+                (16, 1) => self.tile::<S, 12, 1, 1>(simd, p, 0),
+                (16, _) => self.tile::<S, 12, 2, 1>(simd, p, 0),
+                (8, _) => {
+                    self.tile::<S, 6, 1, 2>(simd, p, 0);
+                    self.tile::<S, 6, 1, 2>(simd, p, 6)
+                }
+                _ => {
+                    self.tile::<S, 6, 1, 4>(simd, p, 0);
+                    self.tile::<S, 6, 1, 4>(simd, p, 6)
+                }
             };
         }
     }
 
-    /// All rows by `P` panels of `L` vectors. The last tile of rows overlaps the
-    /// one before rather than being cut.
-    #[inline(always)]
-    fn panel<S: Simd, const M: usize, const P: usize, const L: usize>(
-        &mut self,
-        simd: S,
-        panel: usize,
-    ) -> usize {
-        debug_assert_eq!(L * S::F32_LANES, PANEL);
-        let b = &self.b[panel * self.k * PANEL..];
-        let mut row = 0;
-        loop {
-            // SAFETY: `run` has asserted that M rows from here on are inside `a`
-            // and `c`, and P panels inside `b`.
-            unsafe {
-                product_tile::<S, M, P, L>(
-                    simd,
-                    self.a.as_ptr().add(row * self.a_stride),
-                    self.a_stride,
-                    b.as_ptr(),
-                    self.k,
-                    self.c.as_mut_ptr().add(row * self.c_stride + panel * PANEL),
-                    self.c_stride,
-                );
-            }
-            if row + M >= self.rows {
-                return P;
-            }
-            row = (row + M).min(self.rows - M);
-        }
-    }
-}
-
-/// `M` rows by `P` panels.
-///
-/// # Safety
-/// `a` has `M` rows of `k`, `b` has `P` panels of `k` rows, `c` has `M` rows of
-/// `P` panels.
-#[inline(always)]
-unsafe fn product_tile<S: Simd, const M: usize, const P: usize, const L: usize>(
-    simd: S,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    k: usize,
-    c: *mut f32,
-    c_stride: usize,
-) {
-    let mut acc = [[[simd.splat_f32s(0.0); L]; P]; M];
-    for i in 0..k {
-        let mut row = [[simd.splat_f32s(0.0); L]; P];
-        for p in 0..P {
-            // SAFETY: by the contract, i < k.
-            row[p] = unsafe { load(b.add((p * k + i) * PANEL)) };
-        }
-        for m in 0..M {
-            // SAFETY: as above.
-            let x = simd.splat_f32s(unsafe { *a.add(m * a_stride + i) });
-            for p in 0..P {
-                for l in 0..L {
-                    acc[m][p][l] = mul_add(simd, x, row[p][l], acc[m][p][l]);
-                }
-            }
-        }
-    }
-    for (m, rows) in acc.iter().enumerate() {
-        for (p, panel) in rows.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe {
-                c.add(m * c_stride + p * PANEL)
-                    .cast::<[S::f32s; L]>()
-                    .write_unaligned(*panel);
-            }
-        }
-    }
-}
-
-/// Positions whose outer products are summed in registers at a time: 64 rows of
-/// 128 channels are 32 KB, most of a first-level cache.
-const OUTER_POINTS: usize = 64;
-
-/// A sum of outer products: `c[i][o] += sum over t of a[t][i] * b[t][o]`, with
-/// `i` and `o` in multiples of [`PANEL`].
-pub(crate) struct OuterProduct<'a> {
-    /// `[t][i]`.
-    pub(crate) a: &'a [f32],
-    /// `[t][o]`.
-    pub(crate) b: &'a [f32],
-    /// How many of `t`, `i` and `o`.
-    pub(crate) points: usize,
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// Whether `c` begins with 0 instead of what is there.
-    pub(crate) fresh: bool,
-    /// `[i][o]`.
-    pub(crate) c: &'a mut [f32],
-}
-
-impl OuterProduct<'_> {
-    /// Computes it, on the register tile that suits the vectors.
-    #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S) {
-        assert!(self.rows.is_multiple_of(PANEL) && self.columns.is_multiple_of(PANEL));
-        assert!(self.a.len() >= self.points * self.rows);
-        assert!(self.b.len() >= self.points * self.columns);
-        assert!(self.c.len() >= self.rows * self.columns);
-        for first in (0..self.points).step_by(OUTER_POINTS) {
-            let points = first..(first + OUTER_POINTS).min(self.points);
-            let fresh = self.fresh && first == 0;
-            let mut o = 0;
-            while o < self.columns {
-                let panels = (self.columns - o) / PANEL;
-                for i in (0..self.rows).step_by(PANEL) {
-                    let (at, points) = ([i, o], points.clone());
-                    // The halves of a panel's rows, or two thirds and a third.
-                    match (S::F32_LANES, panels) {
-                        (16, 1) => self.tile::<S, 16, 1, 1>(simd, at, points, fresh),
-                        (16, _) => {
-                            self.tile::<S, 8, 2, 1>(simd, at, points.clone(), fresh);
-                            self.tile::<S, 8, 2, 1>(simd, [i + 8, o], points, fresh);
-                        }
-                        (8, _) => {
-                            self.tile::<S, 6, 1, 2>(simd, at, points.clone(), fresh);
-                            self.tile::<S, 6, 1, 2>(simd, [i + 6, o], points.clone(), fresh);
-                            self.tile::<S, 4, 1, 2>(simd, [i + 12, o], points, fresh);
-                        }
-                        _ => {
-                            self.tile::<S, 6, 1, 4>(simd, at, points.clone(), fresh);
-                            self.tile::<S, 6, 1, 4>(simd, [i + 6, o], points.clone(), fresh);
-                            self.tile::<S, 4, 1, 4>(simd, [i + 12, o], points, fresh);
-                        }
-                    }
-                }
-                o += if S::F32_LANES == PANEL && panels > 1 {
-                    2 * PANEL
-                } else {
-                    PANEL
-                };
-            }
-        }
-    }
-
+    /// `M` rows by `P` panels of `L` vectors.
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const P: usize, const L: usize>(
         &mut self,
         simd: S,
-        [i, o]: [usize; 2],
-        points: std::ops::Range<usize>,
-        fresh: bool,
-    ) {
+        panel: usize,
+        row: usize,
+    ) -> usize {
+        debug_assert_eq!(L * S::F32_LANES, PANEL);
+        let panel_len = self.k * PANEL;
+        let mut acc = [[[simd.splat_f32s(0.0); L]; P]; M];
+        for q in 0..self.k / PANEL {
+            // SAFETY: `run` has asserted that all chunks of `a` are inside, and
+            // all panels of `b`; q is below their number, row + M at most that
+            // of a chunk.
+            let (a, b) = unsafe {
+                (
+                    self.a.as_ptr().add(q * self.a_stride + row * PANEL),
+                    self.b.as_ptr().add(panel * panel_len + q * PANEL * PANEL),
+                )
+            };
+            let next_b = self
+                .next_b
+                .wrapping_add(panel * panel_len + q * PANEL * PANEL);
+            for i in 0..PANEL {
+                let mut line = [[simd.splat_f32s(0.0); L]; P];
+                for p in 0..P {
+                    // SAFETY: as above, i < PANEL.
+                    line[p] = unsafe { load(b.add(p * panel_len + i * PANEL)) };
+                    if row == 0 {
+                        prefetch(next_b.wrapping_add(p * panel_len + i * PANEL));
+                    }
+                }
+                for m in 0..M {
+                    // SAFETY: as above.
+                    let x = simd.splat_f32s(unsafe { *a.add(m * PANEL + i) });
+                    for p in 0..P {
+                        for l in 0..L {
+                            acc[m][p][l] = mul_add(simd, x, line[p][l], acc[m][p][l]);
+                        }
+                    }
+                }
+            }
+        }
+        for p in 0..P {
+            let c = &mut self.c[panel + p][row * PANEL..][..M * PANEL];
+            for m in 0..M {
+                c[m * PANEL..][..PANEL].copy_from_slice(row_of::<S, L>(&acc[m][p]));
+            }
+        }
+        P
+    }
+}
+
+/// A sum of outer products of chunks: `c[i][o] += sum over chunks n, rows r of
+/// a[n][r][i] * b[n][r][o]`.
+pub(crate) struct ChunkOuter<'a> {
+    /// Chunks of one panel of input channels.
+    pub(crate) a: &'a [f32],
+    /// Chunks of output channels, those of the next panel `b_panel` further on.
+    pub(crate) b: &'a [f32],
+    pub(crate) b_panel: usize,
+    pub(crate) panels: usize,
+    /// Chunks of `a` and of each panel of `b`.
+    pub(crate) chunks: usize,
+    /// Whether `c` begins with 0 instead of what is there.
+    pub(crate) fresh: bool,
+    /// `PANEL` rows `columns` apart.
+    pub(crate) c: &'a mut [f32],
+    pub(crate) columns: usize,
+}
+
+impl ChunkOuter<'_> {
+    /// Computes it, on the register tile that suits the vectors.
+    #[inline(always)]
+    pub(crate) fn run<S: Simd>(mut self, simd: S) {
+        assert!(self.chunks > 0 && self.panels > 0);
+        assert!(self.a.len() >= self.chunks * CHUNK);
+        assert!(self.b.len() >= (self.panels - 1) * self.b_panel + self.chunks * CHUNK);
+        assert!(self.c.len() >= (PANEL - 1) * self.columns + self.panels * PANEL);
+        let mut p = 0;
+        while p < self.panels {
+            // The halves of a panel's rows, or a third each of 6, 6 and 4.
+            p += match (S::F32_LANES, self.panels - p) {
+                (16, 1) => self.tile::<S, 16, 1, 1>(simd, p, 0),
+                (16, _) => {
+                    self.tile::<S, 8, 2, 1>(simd, p, 0);
+                    self.tile::<S, 8, 2, 1>(simd, p, 8)
+                }
+                (8, _) => {
+                    self.tile::<S, 6, 1, 2>(simd, p, 0);
+                    self.tile::<S, 6, 1, 2>(simd, p, 6);
+                    self.tile::<S, 4, 1, 2>(simd, p, 12)
+                }
+                _ => {
+                    self.tile::<S, 6, 1, 4>(simd, p, 0);
+                    self.tile::<S, 6, 1, 4>(simd, p, 6);
+                    self.tile::<S, 4, 1, 4>(simd, p, 12)
+                }
+            };
+        }
+    }
+
+    /// `M` input channels from `i` on by `P` panels of `L` vectors.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const P: usize, const L: usize>(
+        &mut self,
+        simd: S,
+        panel: usize,
+        i: usize,
+    ) -> usize {
         debug_assert_eq!(L * S::F32_LANES, PANEL);
         let mut acc = [[[simd.splat_f32s(0.0); L]; P]; M];
-        let c = &mut self.c[i * self.columns + o..];
-        if !fresh {
+        let c = &mut self.c[i * self.columns + panel * PANEL..];
+        if !self.fresh {
             for m in 0..M {
                 for p in 0..P {
                     acc[m][p] = row_from::<S, L>(&c[m * self.columns + p * PANEL..]);
                 }
             }
         }
-        let mut local = acc;
-        for t in points {
-            // SAFETY: `run` has asserted the lengths; t < points, i + M <= rows
-            // and o + P panels <= columns.
+        for n in 0..self.chunks {
+            // SAFETY: `run` has asserted that all chunks are inside `a` and `b`.
             let (a, b) = unsafe {
                 (
-                    self.a.as_ptr().add(t * self.rows + i),
-                    self.b.as_ptr().add(t * self.columns + o),
+                    self.a.as_ptr().add(n * CHUNK + i),
+                    self.b.as_ptr().add(n * CHUNK + panel * self.b_panel),
                 )
             };
-            let mut row = [[simd.splat_f32s(0.0); L]; P];
-            for p in 0..P {
-                // SAFETY: as above.
-                row[p] = unsafe { load(b.add(p * PANEL)) };
-            }
-            for m in 0..M {
-                // SAFETY: as above.
-                let x = simd.splat_f32s(unsafe { *a.add(m) });
+            for r in 0..CHUNK_ROWS {
+                let mut line = [[simd.splat_f32s(0.0); L]; P];
                 for p in 0..P {
-                    for l in 0..L {
-                        local[m][p][l] = mul_add(simd, x, row[p][l], local[m][p][l]);
+                    // SAFETY: as above, r < CHUNK_ROWS.
+                    line[p] = unsafe { load(b.add(p * self.b_panel + r * PANEL)) };
+                }
+                for m in 0..M {
+                    // SAFETY: as above, i + M <= PANEL.
+                    let x = simd.splat_f32s(unsafe { *a.add(r * PANEL + m) });
+                    for p in 0..P {
+                        for l in 0..L {
+                            acc[m][p][l] = mul_add(simd, x, line[p][l], acc[m][p][l]);
+                        }
                     }
                 }
             }
@@ -389,9 +370,10 @@ impl OuterProduct<'_> {
         for m in 0..M {
             for p in 0..P {
                 c[m * self.columns + p * PANEL..][..PANEL]
-                    .copy_from_slice(row_of::<S, L>(&local[m][p]));
+                    .copy_from_slice(row_of::<S, L>(&acc[m][p]));
             }
         }
+        P
     }
 }
 

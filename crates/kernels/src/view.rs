@@ -8,6 +8,12 @@
 
 use pulp::Simd;
 
+use crate::micro::prefetch;
+
+/// Rows of the input that are fetched ahead of the one that is loaded: what
+/// memory needs for an answer.
+const AHEAD: usize = 3;
+
 /// Extents of a tensor `n d h w c`, channels innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -278,10 +284,12 @@ fn load<S: Simd>(
     let slope = transform.slope;
     if transform.dropout.is_none() && many.is_multiple_of(S::F32_LANES) {
         let from = &source.data[start + channels.start..][..(len - 1) * c + many];
+        let ahead = AHEAD * source.shape.space[2] * c;
         for i in (0..many).step_by(S::F32_LANES) {
             let (scale, shift) = (vector::<S>(&scale[i..]), vector::<S>(&shift[i..]));
             for w in 0..len {
                 let value = vector::<S>(&from[w * c + i..]);
+                prefetch(from.as_ptr().wrapping_add(ahead + w * c + i));
                 let value = activated(simd, value, scale, shift, slope);
                 let to = &mut out[w * width + to + i..][..S::F32_LANES];
                 to.copy_from_slice(crate::micro::row_of::<S, 1>(&[value]));

@@ -112,7 +112,7 @@ fn forward(
         shape,
         crop: [1, 2, 1],
         accumulate: false,
-            moments: None,
+        moments: None,
     };
     kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
     let mut inside = Vec::new();
@@ -259,7 +259,7 @@ fn the_input_gradient_is_the_convolution_with_flipped_weights() {
                 shape: dx_shape,
                 crop: [0; 3],
                 accumulate: false,
-            moments: None,
+                moments: None,
             };
             kernel.forward(context, &back, &turned, None, target, &mut scratch);
             // Directly: dx[p, i] = sum over taps, o of dy[p - tap] * w[tap, i, o].

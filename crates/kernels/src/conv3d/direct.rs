@@ -12,7 +12,10 @@
 //! the rows loaded. Slabs are cut by the problem and summed in order, so the
 //! bits do not depend on the number of threads.
 
-#![allow(unsafe_code, reason = "tasks write sums beside their part of the output")]
+#![allow(
+    unsafe_code,
+    reason = "tasks write sums beside their part of the output"
+)]
 
 use pulp::Simd;
 
@@ -96,14 +99,12 @@ impl Kernel for Direct {
 
     fn scratch(&self, size: &Size, threads: usize) -> usize {
         let cut = Cut::new(size, I_BLOCK);
-        let forward =
-            size.taps() * size.in_c * cut.out_padded
-                + threads * cut.loaded(size, I_BLOCK).next_multiple_of(LINE);
+        let forward = size.taps() * size.in_c * cut.out_padded
+            + threads * cut.loaded(size, I_BLOCK).next_multiple_of(LINE);
         let outer = Cut::new(size, OUTER_BLOCK);
         let dy = outer.rows * size.output().space[2] * outer.out_padded;
-        let backward =
-            outer_cut(size).0 * size.weights()
-                + threads * (outer.loaded(size, OUTER_BLOCK) + dy).next_multiple_of(LINE);
+        let backward = outer_cut(size).0 * size.weights()
+            + threads * (outer.loaded(size, OUTER_BLOCK) + dy).next_multiple_of(LINE);
         forward.max(backward)
     }
 
@@ -441,9 +442,15 @@ impl Outer<'_> {
                     for line in 0..lines {
                         let to = &mut x[(kd * lines + line) * width * ib..][..width * ib];
                         let at = [d + kd, rows.start + line, 0];
-                        problem
-                            .input
-                            .load_row(simd, n, at, width, channels.start, channels.end, to);
+                        problem.input.load_row(
+                            simd,
+                            n,
+                            at,
+                            width,
+                            channels.start,
+                            channels.end,
+                            to,
+                        );
                     }
                 }
                 // Output gradients by panels: [o block][row][w][PANEL].

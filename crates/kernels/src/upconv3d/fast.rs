@@ -10,8 +10,8 @@ use pulp::Simd;
 
 use super::{Problem, Size};
 use crate::conv3d::Context;
-use crate::threads::LINE;
 use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
+use crate::threads::LINE;
 
 /// Points (voxels) of a weight gradient loaded at a time: with 512 channels
 /// that is 256 KB, a quarter of a current second-level cache.
@@ -25,10 +25,12 @@ pub fn scratch(size: &Size, threads: usize) -> usize {
         size.input.c.next_multiple_of(PANEL),
         size.out_c.next_multiple_of(PANEL),
     );
-    let forward = size.taps() * size.input.c * o + threads * (size.input.space[2] * size.input.c).next_multiple_of(LINE);
+    let forward = size.taps() * size.input.c * o
+        + threads * (size.input.space[2] * size.input.c).next_multiple_of(LINE);
     let input = size.taps() * size.out_c * i;
     let points = size.input.space[2] * lines(size);
-    let weights = slabs(size) * size.weights() + threads * (points * (size.input.c + o)).next_multiple_of(LINE);
+    let weights = slabs(size) * size.weights()
+        + threads * (points * (size.input.c + o)).next_multiple_of(LINE);
     forward.max(input).max(weights)
 }
 

@@ -14,19 +14,17 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::forward::{Load, Rows, region};
-use super::tile::{self, Buffer, Lines, load};
+use super::forward::{Load, clear_missing, region, tiles};
+use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{OuterProduct, PANEL};
+use crate::micro::{CHUNK_ROWS, ChunkOuter, PANEL};
 use crate::threads::Shared;
 
-/// Tiles transformed by one task.
-const BLOCK: usize = 24;
 /// Floats of the transformed tiles of a batch: 24 MB of a third-level cache.
 const BATCH: usize = 6 << 20;
-/// Fewest tiles of a batch: below, adding to the sums costs more than the
+/// Fewest blocks of a batch: below, adding to the sums costs more than the
 /// products.
-const LEAST_TILES: usize = 48;
+const LEAST_BLOCKS: usize = 4;
 /// Floats of the sums of a stretch of output channels: 48 MB.
 const SUMS: usize = 12 << 20;
 
@@ -41,31 +39,31 @@ struct Batches {
 
 impl Batches {
     fn new(size: &Size) -> Self {
-        let cut = Cut::new(size, BLOCK);
+        let cut = Cut::new(size, CHUNK_ROWS);
         let per_channel = cut.frequencies() * size.in_c;
         let outputs = (SUMS / per_channel / PANEL * PANEL).clamp(PANEL, size.out_c);
-        let tile = cut.frequencies() * (size.in_c + outputs);
-        let tiles = (BATCH / tile).max(LEAST_TILES);
-        let blocks = tiles.div_ceil(cut.block_tiles()).min(size.n * cut.count());
+        let block = cut.frequencies() * CHUNK_ROWS * (size.in_c + outputs);
+        let blocks = (BATCH / block).max(LEAST_BLOCKS).min(size.n * cut.count());
         Self {
             cut,
             blocks,
             outputs,
         }
     }
-
-    fn tiles(&self) -> usize {
-        self.blocks * self.cut.block_tiles()
-    }
 }
 
 /// Floats of scratch memory with `threads` workers.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
-    let batches = Batches::new(size);
-    let f = batches.cut.frequencies();
-    f * size.in_c * batches.outputs
-        + f * batches.tiles() * (size.in_c + batches.outputs)
-        + threads * region(&batches.cut, size)
+    let Batches {
+        cut,
+        blocks,
+        outputs,
+    } = Batches::new(size);
+    let transformed = Tiles {
+        many: tiles(&cut, blocks),
+        channels: size.in_c + outputs,
+    };
+    cut.frequencies() * size.in_c * outputs + transformed.len(&cut) + threads * region(&cut, size)
 }
 
 /// See [`Kernel::backward_weights`](crate::conv3d::Kernel::backward_weights).
@@ -78,37 +76,44 @@ pub(super) fn run(
 ) {
     let size = problem.size();
     let batches = Batches::new(&size);
-    let cut = &batches.cut;
-    let (f, rows, in_c) = (cut.frequencies(), batches.tiles(), size.in_c);
+    let (cut, in_c) = (&batches.cut, size.in_c);
+    let f = cut.frequencies();
     let (sums, scratch) = scratch.split_at_mut(f * in_c * batches.outputs);
-    let (v, scratch) = scratch.split_at_mut(f * rows * in_c);
-    let (u, regions) = scratch.split_at_mut(f * rows * batches.outputs);
+    let many = tiles(cut, batches.blocks);
+    let inputs = Tiles {
+        many,
+        channels: in_c,
+    };
+    let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
+    let (u, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let outputs = batches.outputs.min(size.out_c - o0);
+        let gradients = Tiles {
+            many,
+            channels: outputs,
+        };
         let sums = &mut sums[..f * in_c * outputs];
         for first in (0..all).step_by(batches.blocks) {
             let blocks = batches.blocks.min(all - first);
             let before = cut.tiles_before(first);
             let last = first + blocks - 1;
-            let tiles = cut.tiles_before(last) + cut.block_tiles_at(last) - before;
-            {
-                let (v, u) = (Shared::new(&mut v[..]), Shared::new(&mut u[..]));
-                // The input's stay where all tiles are one batch.
-                let inputs = o0 == 0 || all > batches.blocks;
-                context.threads.for_each_with(regions, blocks, |block, region| {
+            let here = cut.tiles_before(last) + cut.block_tiles_at(last) - before;
+            let (v, u) = (Shared::new(&mut v[..]), Shared::new(&mut u[..]));
+            // The input's tiles stay where all blocks are one batch.
+            let load = o0 == 0 || all > batches.blocks;
+            context
+                .threads
+                .for_each_with(regions, blocks, |block, region| {
                     let (block, tile) = (first + block, cut.tiles_before(first + block) - before);
-                    if inputs {
+                    if load {
                         context.isa.run(Load {
                             problem,
                             cut,
                             block,
                             region,
                             v: &v,
-                            rows: Rows {
-                                stride: rows * in_c,
-                                per_tile: in_c,
-                            },
+                            layout: inputs,
                             tile,
                         });
                     }
@@ -117,29 +122,35 @@ pub(super) fn run(
                         cut,
                         d_out,
                         block,
-                        tile,
                         channels: o0..o0 + outputs,
                         u: &u,
-                        rows: Rows {
-                            stride: rows * outputs,
-                            per_tile: outputs,
-                        },
+                        layout: gradients,
+                        tile,
                     });
                 });
-            }
-            let (v, u) = (&*v, &*u);
             context
                 .threads
-                .for_each_chunk(sums, in_c * outputs, &mut [], |f, c, _| {
-                    context.isa.run(Frequency(OuterProduct {
-                        a: &v[f * rows * in_c..][..tiles * in_c],
-                        b: &u[f * rows * outputs..][..tiles * outputs],
-                        points: tiles,
-                        rows: in_c,
-                        columns: outputs,
+                .for_each_chunk(sums, in_c * outputs, &mut [], |frequency, c, _| {
+                    let (at_v, at_u) = (
+                        frequency * inputs.frequency(),
+                        frequency * gradients.frequency(),
+                    );
+                    // SAFETY: one task a frequency.
+                    let (v, u) = unsafe {
+                        (
+                            v.part(at_v..at_v + inputs.frequency()),
+                            u.part(at_u..at_u + gradients.frequency()),
+                        )
+                    };
+                    context.isa.run(Frequency {
+                        v,
+                        u,
+                        inputs,
+                        gradients,
+                        tiles: here,
                         fresh: first == 0,
                         c,
-                    }));
+                    });
                 });
         }
         let shared = Shared::new(d_weights);
@@ -163,10 +174,11 @@ struct Gradients<'a> {
     cut: &'a Cut,
     d_out: &'a [f32],
     block: usize,
-    tile: usize,
     channels: std::ops::Range<usize>,
     u: &'a Shared<'a, f32>,
-    rows: Rows,
+    layout: Tiles,
+    /// Number of the first tile.
+    tile: usize,
 }
 
 impl WithSimd for Gradients<'_> {
@@ -176,11 +188,14 @@ impl WithSimd for Gradients<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         /// Floats of the gradients of one vector of one tile, with m = 4.
         const TILE: usize = 64 * PANEL;
+        #[repr(align(64))]
+        struct Padded([f32; TILE]);
         let (cut, y) = (self.cut, self.size.output());
         let (n, first, many) = cut.block_at(self.block);
         let stride = [y.space[1] * y.space[2] * y.c, y.space[2] * y.c, y.c];
         let mut buffer = Buffer::new(simd);
-        let mut padded = [0.0f32; TILE];
+        let mut padded = Padded([0.0f32; TILE]);
+        let padded = &mut padded.0;
         let within = Lines {
             at: 0,
             stride: [16 * S::F32_LANES, 4 * S::F32_LANES, S::F32_LANES],
@@ -195,12 +210,14 @@ impl WithSimd for Gradients<'_> {
                         std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
                     for o in (0..self.channels.len()).step_by(S::F32_LANES) {
                         let from = y.at(n, start) + self.channels.start + o;
-                        let into = self.rows.lines(cut, t, o);
+                        let into = self.layout.lines(cut, t, o);
                         let gradients = if inside == cut.m {
                             (self.d_out, Lines { at: from, stride })
                         } else {
                             // Zeros where the tile leaves the volume.
-                            padded.fill(0.0);
+                            for zero in (0..TILE).step_by(S::F32_LANES) {
+                                tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
+                            }
                             for d in 0..inside[0] {
                                 for h in 0..inside[1] {
                                     for w in 0..inside[2] {
@@ -208,22 +225,17 @@ impl WithSimd for Gradients<'_> {
                                             from + d * stride[0] + h * stride[1] + w * stride[2];
                                         let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
                                         let value = load::<S>(self.d_out, at);
-                                        tile::store::<S>(&mut padded, to, value);
+                                        tile::store::<S>(padded, to, value);
                                     }
                                 }
                             }
                             (&padded[..], within)
                         };
+                        let into = (self.u, into);
                         // SAFETY: blocks write different tiles of u, which are
                         // read when all are done.
                         unsafe {
-                            tile::output_adjoint(
-                                simd,
-                                cut.m,
-                                &mut buffer,
-                                gradients,
-                                (self.u, into),
-                            );
+                            tile::output_adjoint(simd, cut.m, &mut buffer, gradients, into);
                         }
                     }
                     t += 1;
@@ -234,14 +246,50 @@ impl WithSimd for Gradients<'_> {
 }
 
 /// The outer products of one frequency.
-struct Frequency<'a>(OuterProduct<'a>);
+struct Frequency<'a> {
+    /// Tiles of this frequency.
+    v: &'a mut [f32],
+    u: &'a mut [f32],
+    inputs: Tiles,
+    gradients: Tiles,
+    tiles: usize,
+    fresh: bool,
+    /// `[i][o]`.
+    c: &'a mut [f32],
+}
 
 impl WithSimd for Frequency<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.0.run(simd);
+        let Self {
+            v,
+            u,
+            inputs,
+            gradients,
+            tiles,
+            fresh,
+            c,
+        } = self;
+        clear_missing(v, inputs, tiles);
+        clear_missing(u, gradients, tiles);
+        let outputs = gradients.channels;
+        for o in (0..outputs).step_by(2 * PANEL) {
+            for (panel, v) in v.chunks_exact(inputs.panel()).enumerate() {
+                ChunkOuter {
+                    a: v,
+                    b: &u[o / PANEL * gradients.panel()..],
+                    b_panel: gradients.panel(),
+                    panels: 2.min((outputs - o) / PANEL),
+                    chunks: tiles.div_ceil(CHUNK_ROWS),
+                    fresh,
+                    c: &mut c[panel * PANEL * outputs + o..],
+                    columns: outputs,
+                }
+                .run(simd);
+            }
+        }
     }
 }
 

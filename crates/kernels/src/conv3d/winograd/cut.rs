@@ -2,7 +2,7 @@
 
 use super::form;
 use crate::conv3d::Size;
-use crate::micro::MOST_ROWS;
+use crate::micro::CHUNK_ROWS;
 
 /// The form of each axis and the blocks of tiles of a task.
 #[derive(Clone, Copy, Debug)]
@@ -99,10 +99,12 @@ fn best_block(m: [usize; 3], tiles: [usize; 3], most: usize) -> [usize; 3] {
         for h in 1..=(most / d).min(tiles[1].max(1)) {
             let w = (most / (d * h)).min(tiles[2].max(1));
             let block = [balanced(0, d), balanced(1, h), balanced(2, w)];
-            let blocks: usize = (0..3).map(|axis| tiles[axis].div_ceil(block[axis])).product();
+            let blocks: usize = (0..3)
+                .map(|axis| tiles[axis].div_ceil(block[axis]))
+                .product();
             // Rows of the matrix products, which come in whole register tiles; a
             // loaded voxel costs about a tenth of a row of one frequency.
-            let rows = block.iter().product::<usize>().next_multiple_of(MOST_ROWS);
+            let rows = block.iter().product::<usize>().next_multiple_of(CHUNK_ROWS);
             let region: usize = (0..3)
                 .map(|axis| (block[axis] - 1) * m[axis] + a[axis])
                 .product();

@@ -233,7 +233,14 @@ pub(super) fn weights<S: Simd>(simd: S, m: usize, taps: [S::f32s; 3]) -> [S::f32
             g2,
             g2,
         ],
-        2 => [g0, times(simd, 0.5, sum), times(simd, 0.5, difference), g2, g2, g2],
+        2 => [
+            g0,
+            times(simd, 0.5, sum),
+            times(simd, 0.5, difference),
+            g2,
+            g2,
+            g2,
+        ],
         _ => [g0, g1, g2, g0, g0, g0],
     }
 }

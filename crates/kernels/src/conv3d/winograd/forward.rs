@@ -9,40 +9,35 @@
 
 #![allow(
     unsafe_code,
-    reason = "tasks write boxes of the output and tiles of every frequency, which are no contiguous parts"
+    reason = "tasks write boxes of the output and chunks of all blocks, which are no contiguous parts"
 )]
 
 use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::tile::{self, Buffer, Lines, load};
+use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{MOST_ROWS, PANEL, Product, row_of};
+use crate::micro::{CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, row_of};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
 /// Floats of transformed weights up to which a block goes through alone: 2 MB,
 /// what a second-level cache or a fast third-level one gives again and again.
 const ALONE_WEIGHTS: usize = 512 << 10;
-/// Floats of transformed tiles and products of a block that goes through
-/// alone: 1.25 MB, more than half of a second-level cache of 2 MB.
-const ALONE: usize = 320 << 10;
-/// Output channels multiplied at a time by a block alone: two panels.
-const ALONE_OUTPUTS: usize = 2 * PANEL;
-/// Tiles of a block that goes through together with others.
-const BLOCK: usize = 24;
+/// Panels of output channels multiplied at a time by a block alone: their
+/// products, 330 KB, stay in the second-level cache.
+const ALONE_PANELS: usize = 2;
 /// Floats of transformed tiles and products of a batch: 24 MB of a third-level
 /// cache.
 const BATCH: usize = 6 << 20;
-/// Fewest tiles of a batch: below, reading the weights costs more than the
+/// Fewest blocks of a batch: below, reading the weights costs more than the
 /// products.
-const LEAST_TILES: usize = 48;
+const LEAST_BLOCKS: usize = 4;
 /// Floats of the transformed weights of a stretch of output channels: 48 MB.
 const STRETCH: usize = 12 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
-
 /// How tiles and output channels are batched.
 pub(super) struct Batches {
     pub(super) cut: Cut,
@@ -55,31 +50,25 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(size: &Size) -> Self {
-        let f = Cut::new(size, 1).frequencies();
+        let cut = Cut::new(size, CHUNK_ROWS);
+        let f = cut.frequencies();
         if f * size.in_c * size.out_c <= ALONE_WEIGHTS {
-            let tiles = ALONE / (f * (size.in_c + ALONE_OUTPUTS.min(size.out_c)));
             return Self {
-                cut: Cut::new(size, tiles.clamp(MOST_ROWS, 4 * MOST_ROWS)),
+                cut,
                 alone: true,
                 blocks: 1,
                 outputs: size.out_c,
             };
         }
-        let cut = Cut::new(size, BLOCK);
         let outputs = (STRETCH / (f * size.in_c) / PANEL * PANEL).clamp(PANEL, size.out_c);
-        let tiles = (BATCH / (f * (size.in_c + outputs))).max(LEAST_TILES);
-        let blocks = tiles.div_ceil(cut.block_tiles()).min(size.n * cut.count());
+        let block = f * cut.block_tiles() * (size.in_c + outputs);
+        let blocks = (BATCH / block).max(LEAST_BLOCKS).min(size.n * cut.count());
         Self {
             cut,
             alone: false,
             blocks,
             outputs,
         }
-    }
-
-    /// Rows of the transformed tiles of a frequency.
-    fn rows(&self) -> usize {
-        (self.blocks * self.cut.block_tiles()).max(MOST_ROWS)
     }
 }
 
@@ -88,17 +77,31 @@ pub(super) fn region(cut: &Cut, size: &Size) -> usize {
     cut.region().iter().product::<usize>() * CHANNELS.min(size.in_c)
 }
 
+/// Tiles in all blocks of a batch, rounded up to whole chunks.
+pub(super) fn tiles(cut: &Cut, blocks: usize) -> usize {
+    (blocks * cut.block_tiles()).next_multiple_of(CHUNK_ROWS)
+}
+
 /// Floats of scratch memory with `threads` workers.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
-    let batches = Batches::new(size);
-    let (f, rows) = (batches.cut.frequencies(), batches.rows());
-    let region = region(&batches.cut, size);
-    f * size.in_c * batches.outputs
-        + if batches.alone {
-            threads * (f * rows * (size.in_c + ALONE_OUTPUTS.min(size.out_c)) + region)
-        } else {
-            f * rows * (size.in_c + batches.outputs) + threads * region
-        }
+    let Batches {
+        cut,
+        alone,
+        blocks,
+        outputs,
+    } = Batches::new(size);
+    let at_once = if alone {
+        (ALONE_PANELS * PANEL).min(size.out_c)
+    } else {
+        outputs
+    };
+    let transformed = Tiles {
+        many: tiles(&cut, blocks),
+        channels: size.in_c + at_once,
+    };
+    cut.frequencies() * size.in_c * outputs
+        + threads * region(&cut, size)
+        + transformed.len(&cut) * if alone { threads } else { 1 }
 }
 
 /// See [`Kernel::forward`](crate::conv3d::Kernel::forward).
@@ -113,8 +116,8 @@ pub(super) fn run(
     let size = problem.size();
     let batches = Batches::new(&size);
     let cut = &batches.cut;
-    let f = cut.frequencies();
-    let (kernels, scratch) = scratch.split_at_mut(f * size.in_c * batches.outputs);
+    let kernels = cut.frequencies() * size.in_c * batches.outputs;
+    let (kernels, scratch) = scratch.split_at_mut(kernels);
     let Target {
         data,
         shape,
@@ -137,16 +140,18 @@ pub(super) fn run(
         transform_weights(context, &size, cut, weights, 0..size.out_c, kernels);
         let kernels = &*kernels;
         let tasks = size.n * cut.count();
-        context.threads.for_each_with(scratch, tasks, |block, mine| {
-            context.isa.run(Alone {
-                problem,
-                size: &size,
-                outputs,
-                kernels,
-                block,
-                mine,
+        context
+            .threads
+            .for_each_with(scratch, tasks, |block, mine| {
+                context.isa.run(Alone {
+                    problem,
+                    size: &size,
+                    outputs,
+                    kernels,
+                    block,
+                    mine,
+                });
             });
-        });
     } else {
         together(
             context, problem, &size, &batches, weights, outputs, kernels, scratch,
@@ -166,73 +171,72 @@ fn together(
     kernels: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let cut = &batches.cut;
-    let (f, rows, in_c) = (cut.frequencies(), batches.rows(), size.in_c);
-    let (v, scratch) = scratch.split_at_mut(f * rows * in_c);
-    let (p, regions) = scratch.split_at_mut(f * rows * batches.outputs);
+    let (cut, in_c) = (&batches.cut, size.in_c);
+    let f = cut.frequencies();
+    let many = tiles(cut, batches.blocks);
+    let inputs = Tiles {
+        many,
+        channels: in_c,
+    };
+    let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
+    let (p, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
     for o0 in (0..size.out_c).step_by(batches.outputs) {
-        let width = batches.outputs.min(size.out_c - o0);
-        let kernels = &mut kernels[..f * in_c * width];
-        transform_weights(context, size, cut, weights, o0..o0 + width, kernels);
+        let channels = batches.outputs.min(size.out_c - o0);
+        let products = Tiles { many, channels };
+        let kernels = &mut kernels[..f * in_c * channels];
+        transform_weights(context, size, cut, weights, o0..o0 + channels, kernels);
         let kernels = &*kernels;
         for first in (0..all).step_by(batches.blocks) {
             let blocks = batches.blocks.min(all - first);
             let before = cut.tiles_before(first);
-            let tiles = cut.tiles_before(first + blocks - 1)
-                + cut.block_tiles_at(first + blocks - 1)
-                - before;
+            let last = first + blocks - 1;
+            let here = cut.tiles_before(last) + cut.block_tiles_at(last) - before;
+            // The tiles stay where all blocks are one batch.
             if o0 == 0 || all > batches.blocks {
                 let v = Shared::new(&mut v[..]);
-                context.threads.for_each_with(regions, blocks, |block, region| {
-                    context.isa.run(Load {
-                        problem,
-                        cut,
-                        block: first + block,
-                        region,
-                        v: &v,
-                        rows: Rows {
-                            stride: rows * in_c,
-                            per_tile: in_c,
-                        },
-                        tile: cut.tiles_before(first + block) - before,
+                context
+                    .threads
+                    .for_each_with(regions, blocks, |block, region| {
+                        context.isa.run(Load {
+                            problem,
+                            cut,
+                            block: first + block,
+                            region,
+                            v: &v,
+                            layout: inputs,
+                            tile: cut.tiles_before(first + block) - before,
+                        });
                     });
-                });
             }
-            let used = rows.min(tiles.max(MOST_ROWS));
             let v = Shared::new(&mut v[..]);
-            context
-                .threads
-                .for_each_chunk(&mut p[..f * rows * width], rows * width, &mut [], |f, p, _| {
-                    // SAFETY: one task a frequency.
-                    let v = unsafe { v.part(f * rows * in_c..(f + 1) * rows * in_c) };
-                    v[tiles * in_c..used.max(tiles) * in_c].fill(0.0);
-                    context.isa.run(Frequency(Product {
-                        a: v,
-                        a_stride: in_c,
-                        rows: tiles,
-                        b: &kernels[f * in_c * width..][..in_c * width],
-                        panels: width / PANEL,
-                        k: in_c,
-                        c: p,
-                        c_stride: width,
-                    }));
-                });
+            let p_len = products.frequency();
+            context.threads.for_each_chunk(
+                &mut p[..products.len(cut)],
+                p_len,
+                &mut [],
+                |frequency, p, _| {
+                    let at = frequency * inputs.frequency();
+                    context.isa.run(Frequency {
+                        // SAFETY: one task a frequency.
+                        v: unsafe { v.part(at..at + inputs.frequency()) },
+                        kernels: &kernels[frequency * in_c * channels..][..in_c * channels],
+                        p,
+                        inputs,
+                        products,
+                        tiles: here,
+                    });
+                },
+            );
             let p = &*p;
             context.threads.for_each(blocks, |block| {
-                let products = Products {
-                    p,
-                    rows: Rows {
-                        stride: rows * width,
-                        per_tile: width,
-                    },
-                    tile: cut.tiles_before(first + block) - before,
-                    channels: o0..o0 + width,
-                };
                 context.isa.run(Back {
                     outputs,
                     block: first + block,
-                    products,
+                    p,
+                    layout: products,
+                    tile: cut.tiles_before(first + block) - before,
+                    channels: o0..o0 + channels,
                 });
             });
         }
@@ -334,14 +338,62 @@ impl WithSimd for Weights<'_> {
 }
 
 /// The products of one frequency.
-struct Frequency<'a>(Product<'a>);
+struct Frequency<'a> {
+    /// Those of this frequency, as are the weights and the products.
+    v: &'a mut [f32],
+    /// `[panel][i][PANEL]`.
+    kernels: &'a [f32],
+    p: &'a mut [f32],
+    inputs: Tiles,
+    products: Tiles,
+    tiles: usize,
+}
 
 impl WithSimd for Frequency<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.0.run(simd);
+        let Self {
+            v,
+            kernels,
+            p,
+            inputs,
+            products,
+            tiles,
+        } = self;
+        clear_missing(v, inputs, tiles);
+        let panel_weights = inputs.channels * PANEL;
+        // Two panels of weights stay in the first-level cache for all tiles.
+        for (pair, p) in p.chunks_mut(2 * products.panel()).enumerate() {
+            let panels = p.len() / products.panel();
+            let (first, second) = p.split_at_mut(products.panel());
+            let b = &kernels[2 * pair * panel_weights..];
+            for tile in (0..tiles).step_by(CHUNK_ROWS) {
+                let at = tile * PANEL;
+                ChunkProduct {
+                    a: &v[at..],
+                    a_stride: inputs.panel(),
+                    b,
+                    panels,
+                    k: inputs.channels,
+                    c: [&mut first[at..], second.get_mut(at..).unwrap_or(&mut [])],
+                    next_b: b.as_ptr(),
+                }
+                .run(simd);
+            }
+        }
+    }
+}
+
+/// Zeros for the tiles that the last chunk lacks, of one frequency.
+#[inline(always)]
+pub(super) fn clear_missing(frequency: &mut [f32], layout: Tiles, tiles: usize) {
+    let all = tiles.next_multiple_of(CHUNK_ROWS);
+    if tiles < all {
+        for panel in frequency.chunks_exact_mut(layout.panel()) {
+            panel[tiles * PANEL..all * PANEL].fill(0.0);
+        }
     }
 }
 
@@ -360,82 +412,60 @@ impl WithSimd for Alone<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (cut, in_c) = (self.outputs.cut, self.size.in_c);
+        let (cut, in_c, out_c) = (self.outputs.cut, self.size.in_c, self.size.out_c);
         let f = cut.frequencies();
         let tiles = cut.block_tiles_at(self.block);
-        let rows = tiles.max(MOST_ROWS);
-        let most = cut.block_tiles().max(MOST_ROWS);
-        let at_once = ALONE_OUTPUTS.min(self.size.out_c);
-        let (v, rest) = self.mine.split_at_mut(f * most * in_c);
-        let (p, region) = rest.split_at_mut(f * most * at_once);
-        {
-            let v = Shared::new(&mut *v);
-            Load {
-                problem: self.problem,
-                cut,
-                block: self.block,
-                region,
-                v: &v,
-                rows: Rows {
-                    stride: rows * in_c,
-                    per_tile: in_c,
-                },
-                tile: 0,
-            }
-            .with_simd(simd);
+        let at_once = (ALONE_PANELS * PANEL).min(out_c);
+        let inputs = Tiles {
+            many: CHUNK_ROWS,
+            channels: in_c,
+        };
+        let (v, rest) = self.mine.split_at_mut(inputs.len(cut));
+        let (p, region) = rest.split_at_mut(f * CHUNK_ROWS * at_once);
+        Load {
+            problem: self.problem,
+            cut,
+            block: self.block,
+            region,
+            v: &Shared::new(&mut *v),
+            layout: inputs,
+            tile: 0,
         }
-        for o in (0..self.size.out_c).step_by(at_once) {
-            let width = at_once.min(self.size.out_c - o);
-            for f in 0..f {
-                let v = &mut v[f * rows * in_c..][..rows * in_c];
-                v[tiles * in_c..].fill(0.0);
-                Product {
+        .with_simd(simd);
+        for v in v.chunks_exact_mut(inputs.frequency()) {
+            clear_missing(v, inputs, tiles);
+        }
+        for o in (0..out_c).step_by(at_once) {
+            let channels = at_once.min(out_c - o);
+            let products = Tiles {
+                many: CHUNK_ROWS,
+                channels,
+            };
+            let v = v.chunks_exact(inputs.frequency());
+            let p_all = p.chunks_exact_mut(products.frequency());
+            for (frequency, (v, p)) in v.zip(p_all).enumerate() {
+                let b = &self.kernels[(frequency * out_c + o) * in_c..];
+                let (first, second) = p.split_at_mut(CHUNK);
+                ChunkProduct {
                     a: v,
-                    a_stride: in_c,
-                    rows: tiles,
-                    b: &self.kernels[(f * self.size.out_c + o) * in_c..][..width * in_c],
-                    panels: width / PANEL,
+                    a_stride: CHUNK,
+                    b,
+                    panels: channels / PANEL,
                     k: in_c,
-                    c: &mut p[f * rows * width..][..rows * width],
-                    c_stride: width,
+                    c: [first, second],
+                    next_b: b.as_ptr().wrapping_add(out_c * in_c),
                 }
                 .run(simd);
             }
             Back {
                 outputs: self.outputs,
                 block: self.block,
-                products: Products {
-                    p,
-                    rows: Rows {
-                        stride: rows * width,
-                        per_tile: width,
-                    },
-                    tile: 0,
-                    channels: o..o + width,
-                },
+                p,
+                layout: products,
+                tile: 0,
+                channels: o..o + channels,
             }
             .with_simd(simd);
-        }
-    }
-}
-
-/// Layout of transformed tiles: `[frequency][tile][channel]`.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    /// Distance of frequencies.
-    pub(super) stride: usize,
-    /// Distance of tiles.
-    pub(super) per_tile: usize,
-}
-
-impl Rows {
-    /// The frequencies of one vector of channels of one tile.
-    #[inline(always)]
-    pub(super) fn lines(self, cut: &Cut, tile: usize, channel: usize) -> Lines {
-        let [_, ah, aw] = cut.a;
-        Lines {
-            at: tile * self.per_tile + channel,
-            stride: [ah * aw * self.stride, aw * self.stride, self.stride],
         }
     }
 }
@@ -449,7 +479,7 @@ pub(super) struct Load<'a> {
     /// For the loaded voxels.
     pub(super) region: &'a mut [f32],
     pub(super) v: &'a Shared<'a, f32>,
-    pub(super) rows: Rows,
+    pub(super) layout: Tiles,
     pub(super) tile: usize,
 }
 
@@ -464,7 +494,7 @@ impl WithSimd for Load<'_> {
             block,
             region,
             v,
-            rows,
+            layout,
             tile,
         } = self;
         let (n, first, many) = cut.block_at(block);
@@ -504,7 +534,7 @@ impl WithSimd for Load<'_> {
                             + w * cut.m[2] * stride[2];
                         for c in (0..channels).step_by(S::F32_LANES) {
                             let from = Lines { at: at + c, stride };
-                            let into = rows.lines(cut, t, c0 + c);
+                            let into = layout.lines(cut, t, c0 + c);
                             // SAFETY: tasks write different tiles of v, which are
                             // read when all are done.
                             unsafe {
@@ -534,20 +564,15 @@ struct Outputs<'a> {
     moments: Option<&'a Shared<'a, f64>>,
 }
 
-/// Products of some tiles by some output channels.
-struct Products<'a> {
-    p: &'a [f32],
-    rows: Rows,
-    /// Number of the block's first tile.
-    tile: usize,
-    channels: std::ops::Range<usize>,
-}
-
 /// Transforms a block's products back and writes the outputs.
 struct Back<'a> {
     outputs: Outputs<'a>,
     block: usize,
-    products: Products<'a>,
+    /// The products by these output channels, the block's from number `tile` on.
+    p: &'a [f32],
+    layout: Tiles,
+    tile: usize,
+    channels: std::ops::Range<usize>,
 }
 
 impl WithSimd for Back<'_> {
@@ -558,11 +583,14 @@ impl WithSimd for Back<'_> {
         let Self {
             outputs,
             block,
-            products,
+            p,
+            layout,
+            tile,
+            channels,
         } = self;
         let (cut, y, shape) = (outputs.cut, outputs.y, outputs.shape);
         let (n, first, many) = cut.block_at(block);
-        let (c0, width) = (products.channels.start, products.channels.len());
+        let (c0, width) = (channels.start, channels.len());
         let stride = [
             shape.space[1] * shape.space[2] * shape.c,
             shape.space[2] * shape.c,
@@ -580,7 +608,7 @@ impl WithSimd for Back<'_> {
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
-        let mut t = products.tile;
+        let mut t = tile;
         for d in 0..many[0] {
             for h in 0..many[1] {
                 for w in 0..many[2] {
@@ -609,16 +637,13 @@ impl WithSimd for Back<'_> {
                             sum: zero,
                             squares: zero,
                         };
-                        let from = products.rows.lines(cut, t, o);
-                        tile::output(simd, cut.m, &mut buffer, (products.p, from), &mut finish);
+                        let from = layout.lines(cut, t, o);
+                        let ahead = layout.panel();
+                        tile::output(simd, cut.m, &mut buffer, (p, from, ahead), &mut finish);
                         if let Some((sums, squares)) = &mut moments {
                             let count = inside.iter().product::<usize>() as f64;
                             let lanes = o..o + S::F32_LANES;
-                            finish.moments(
-                                count,
-                                &mut sums[lanes.clone()],
-                                &mut squares[lanes],
-                            );
+                            finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
                         }
                     }
                     t += 1;

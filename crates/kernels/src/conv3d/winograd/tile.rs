@@ -9,19 +9,59 @@
 
 use pulp::Simd;
 
+use super::cut::Cut;
 use super::form::{Input, Line, MOST, Output, OutputAdjoint};
+use crate::micro::{PANEL, prefetch};
 use crate::threads::Shared;
 
 /// Vectors of a tile.
 const VECTORS: usize = MOST * MOST * MOST;
 
-/// Room for one tile on its way.
+/// Room for one tile on its way. Aligned: vectors that straddle two cache lines
+/// halve the speed of the transforms.
+#[repr(align(64))]
 pub(super) struct Buffer<S: Simd>([S::f32s; VECTORS]);
 
 impl<S: Simd> Buffer<S> {
     #[inline(always)]
     pub(super) fn new(simd: S) -> Self {
         Self([simd.splat_f32s(0.0); VECTORS])
+    }
+}
+
+/// Transformed tiles, `[frequency][panel of channels][tile][PANEL]`: the rows of a
+/// matrix product lie one behind the other.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    /// How many there is room for.
+    pub(super) many: usize,
+    pub(super) channels: usize,
+}
+
+impl Tiles {
+    /// Floats of all frequencies.
+    pub(super) fn len(self, cut: &Cut) -> usize {
+        cut.frequencies() * self.frequency()
+    }
+
+    /// Floats of one frequency.
+    pub(super) fn frequency(self) -> usize {
+        self.many * self.channels
+    }
+
+    /// Floats of one panel of one frequency.
+    pub(super) fn panel(self) -> usize {
+        self.many * PANEL
+    }
+
+    /// The frequencies of one vector of channels of one tile.
+    #[inline(always)]
+    pub(super) fn lines(self, cut: &Cut, tile: usize, channel: usize) -> Lines {
+        let [_, ah, aw] = cut.a;
+        Lines {
+            at: channel / PANEL * self.panel() + tile * PANEL + channel % PANEL,
+            stride: [ah * aw, aw, 1].map(|many| many * self.frequency()),
+        }
     }
 }
 
@@ -110,7 +150,7 @@ pub(super) unsafe fn input<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let mut sink = Frequencies::new::<S>(to, into, m.map(|m| Input::SIZES[m].1));
-    through::<S, Input>(simd, m, buffer, x, from, &mut sink);
+    through::<S, Input>(simd, m, buffer, (x, from, 0), &mut sink);
 }
 
 /// One vector of channels from `dy` through `A` to the frequencies of `to`.
@@ -126,19 +166,20 @@ pub(super) unsafe fn output_adjoint<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let mut sink = Frequencies::new::<S>(to, into, m.map(|m| OutputAdjoint::SIZES[m].1));
-    through::<S, OutputAdjoint>(simd, m, buffer, dy, from, &mut sink);
+    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from, 0), &mut sink);
 }
 
-/// One vector of channels from the frequencies of `p` through `A'` to `sink`.
+/// One vector of channels from the frequencies of `p` through `A'` to `sink`;
+/// what lies `ahead` floats further is fetched on the way.
 #[inline(always)]
 pub(super) fn output<S: Simd>(
     simd: S,
     m: [usize; 3],
     buffer: &mut Buffer<S>,
-    (p, from): (&[f32], Lines),
+    (p, from, ahead): (&[f32], Lines, usize),
     sink: &mut impl Sink<S>,
 ) {
-    through::<S, Output>(simd, m, buffer, p, from, sink);
+    through::<S, Output>(simd, m, buffer, (p, from, ahead), sink);
 }
 
 /// Where transformed tiles go.
@@ -182,27 +223,67 @@ fn through<S: Simd, L: Line>(
     simd: S,
     m: [usize; 3],
     buffer: &mut Buffer<S>,
-    from: &[f32],
-    lines: Lines,
+    (from, lines, ahead): (&[f32], Lines, usize),
     sink: &mut impl Sink<S>,
 ) {
     let sizes = m.map(|m| L::SIZES[m]);
     let many = sizes.map(|(many, _)| many);
     assert!(lines.last(many) + S::F32_LANES <= from.len());
     let buffer = &mut buffer.0;
-    by_form!(m[2], M => along_w::<S, L, M>(simd, buffer, from, lines, [many[0], many[1]]));
-    let out_w = sizes[2].1;
-    by_form!(m[1], M => along_h::<S, L, M>(simd, buffer, many[0], out_w));
-    let out_h = sizes[1].1;
+    let (out_w, out_h) = (sizes[2].1, sizes[1].1);
+    if m[1] == 4 && m[2] == 4 {
+        planes::<S, L, 4>(simd, buffer, (from, lines, ahead), many[0]);
+    } else {
+        by_form!(m[2], M => along_w::<S, L, M>(simd, buffer, (from, lines, ahead), [many[0], many[1]]));
+        by_form!(m[1], M => along_h::<S, L, M>(simd, buffer, many[0], out_w));
+    }
     by_form!(m[0], M => along_d::<S, L, M>(simd, buffer, [out_h, out_w], sink));
+}
+
+/// Along w and h, a plane at a time in registers.
+#[inline(always)]
+fn planes<S: Simd, L: Line, const M: usize>(
+    simd: S,
+    buffer: &mut [S::f32s; VECTORS],
+    (from, lines, ahead): (&[f32], Lines, usize),
+    depth: usize,
+) {
+    let (taken, given) = L::SIZES[M];
+    for d in 0..depth {
+        let mut plane = [[simd.splat_f32s(0.0); MOST]; MOST];
+        let start = from.as_ptr().wrapping_add(lines.at + d * lines.stride[0]);
+        for h in 0..taken {
+            let mut line = [simd.splat_f32s(0.0); MOST];
+            let row = start.wrapping_add(h * lines.stride[1]);
+            for w in 0..taken {
+                let at = row.wrapping_add(w * lines.stride[2]);
+                // SAFETY: `through` has asserted that the tile is inside `from`.
+                line[w] = unsafe { at.cast::<S::f32s>().read_unaligned() };
+                if ahead > 0 {
+                    prefetch(at.wrapping_add(ahead));
+                }
+            }
+            plane[h] = L::apply(simd, M, line);
+        }
+        let to = &mut buffer[d * MOST * MOST..][..MOST * MOST];
+        for w in 0..given {
+            let mut line = [simd.splat_f32s(0.0); MOST];
+            for h in 0..taken {
+                line[h] = plane[h][w];
+            }
+            let line = L::apply(simd, M, line);
+            for h in 0..given {
+                to[h * MOST + w] = line[h];
+            }
+        }
+    }
 }
 
 #[inline(always)]
 fn along_w<S: Simd, L: Line, const M: usize>(
     simd: S,
     buffer: &mut [S::f32s; VECTORS],
-    from: &[f32],
-    lines: Lines,
+    (from, lines, ahead): (&[f32], Lines, usize),
     [depth, height]: [usize; 2],
 ) {
     let (taken, given) = L::SIZES[M];
@@ -218,6 +299,10 @@ fn along_w<S: Simd, L: Line, const M: usize>(
                         .cast::<S::f32s>()
                         .read_unaligned()
                 };
+                if ahead > 0 {
+                    let at = start + w * lines.stride[2] + ahead;
+                    prefetch(from.as_ptr().wrapping_add(at));
+                }
             }
             let line = L::apply(simd, M, line);
             let to = &mut buffer[(d * MOST + h) * MOST..][..MOST];
