@@ -5,6 +5,7 @@ mod forward;
 mod lazy;
 
 use std::ops::Range;
+use std::time::Instant;
 
 use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::{Isa, Source, Threads};
@@ -12,6 +13,7 @@ use unet3d_kernels::{Isa, Source, Threads};
 use crate::graph::ValueId;
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::profile::{Clock, Pass, Profile};
 use lazy::Lazy;
 
 /// A plan with its memory. Allocates when made and never again.
@@ -26,6 +28,7 @@ pub struct Executor {
     lazy: Vec<Option<Lazy>>,
     /// Parts of each value: itself, or the two of a concatenation.
     parts: Vec<Vec<(ValueId, [usize; 3])>>,
+    profile: Option<Profile>,
 }
 
 impl Executor {
@@ -48,6 +51,7 @@ impl Executor {
             network: network.clone(),
             plan: plan.clone(),
             isa: Isa::best(),
+            profile: None,
         }
     }
 
@@ -55,6 +59,34 @@ impl Executor {
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = isa;
         self
+    }
+
+    /// Measures each node from now on.
+    pub fn with_profile(mut self) -> Self {
+        self.profile = Some(Profile::new(&self.network, &self.plan));
+        self
+    }
+
+    /// What was measured, where that was asked for.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    /// The same, to begin anew.
+    pub fn profile_mut(&mut self) -> Option<&mut Profile> {
+        self.profile.as_mut()
+    }
+
+    /// Begins to measure, where that was asked for.
+    fn clock(&self) -> Clock {
+        self.profile.as_ref().map(|_| Instant::now())
+    }
+
+    /// Ends a pass of a node; the next one begins.
+    fn lap(&mut self, clock: &mut Clock, node: usize, pass: Pass) {
+        if let Some(profile) = &mut self.profile {
+            profile.add(node, pass, clock);
+        }
     }
 
     /// What it runs.
