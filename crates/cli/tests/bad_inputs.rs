@@ -750,6 +750,48 @@ fn several_images_of_one_name() {
     );
 }
 
+// The machine.
+
+#[test]
+fn instructions_that_the_machine_does_not_have() {
+    let folder = with_model(1);
+    folder.volume("labels.nii", &sparse(&labels()));
+    for command in [
+        format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 {QUICK}"),
+        format!("demo -o @demo {QUICK}"),
+        "predict @m.safetensors @image.nii -o @out.nii".into(),
+    ] {
+        for (name, isa) in [("--isa", "sse9"), ("--isa", "AVX2")] {
+            refused(
+                &folder,
+                &format!("{command} {name} {isa}"),
+                &[name, isa, "portable"],
+            );
+        }
+    }
+}
+
+#[test]
+fn instructions_wrong_in_the_environment() {
+    let folder = with_model(1);
+    let path = |name: &str| folder.path(name).display().to_string();
+    let ran = program(&[
+        "predict".into(),
+        path("m.safetensors"),
+        path("image.nii"),
+        "-o".into(),
+        path("out.nii"),
+    ])
+    .env("UNET3D_ISA", "mmx")
+    .output();
+    let ran = Ran::of(ran.expect("started"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for word in ["UNET3D_ISA", "mmx", "portable"] {
+        assert!(ran.stderr.contains(word), "{word}: {ran:?}");
+    }
+    assert!(!folder.path("out.nii").exists());
+}
+
 // Learning.
 
 const QUICK: &str = "--iterations 1 --patch 16,16,16";

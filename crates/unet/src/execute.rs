@@ -16,6 +16,15 @@ use crate::plan::Plan;
 use crate::profile::{Clock, Pass, Profile};
 use lazy::Lazy;
 
+/// How to run, whatever is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// Vector instructions; another set rounds otherwise.
+    pub isa: Isa,
+    /// Whether to measure each node.
+    pub profile: bool,
+}
+
 /// A plan with its memory. Allocates when made and never again.
 pub struct Executor {
     network: Network,
@@ -59,6 +68,16 @@ impl Executor {
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = isa;
         self
+    }
+
+    /// Runs this way.
+    pub fn with_engine(self, engine: Engine) -> Self {
+        let this = self.with_isa(engine.isa);
+        if engine.profile {
+            this.with_profile()
+        } else {
+            this
+        }
     }
 
     /// Measures each node from now on.

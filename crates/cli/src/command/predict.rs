@@ -9,10 +9,11 @@ use clap::Args;
 use serde_json::json;
 use unet3d_kernels::Threads;
 use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
+use unet3d_unet::Engine;
 use unet3d_volume::{Image, Labels, Samples, Volume};
 
 use super::End;
-use crate::arguments::{Json, Machine};
+use crate::arguments::{Json, Machine, ProfileFlag};
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::listing::{self, Item};
@@ -52,6 +53,9 @@ pub(crate) struct Predict {
     tile: Option<[usize; 3]>,
 
     #[command(flatten)]
+    profile: ProfileFlag,
+
+    #[command(flatten)]
     machine: Machine,
 
     #[command(flatten)]
@@ -70,6 +74,10 @@ impl Predict {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let started = Instant::now();
+        let engine = Engine {
+            profile: self.profile.profile,
+            ..self.machine.engine()?
+        };
         let (model, file) = model_file::read(&self.model)?;
         let jobs = self.plan(&file)?;
         let threads = self.machine.start_threads()?;
@@ -78,6 +86,7 @@ impl Predict {
             memory_bytes: self.machine.memory,
             tile: self.tile,
             probabilities: self.probabilities.is_some(),
+            engine,
         };
         if let Some(tile) = self.tile {
             model.network.output_shape(tile).context("--tile")?;
