@@ -190,6 +190,18 @@ impl Of<'_> {
     /// Direct arithmetic, and floats that are read or written at least.
     fn needs(&self, pass: Pass) -> (u64, usize) {
         let shapes = &self.plan.shapes;
+        // Value and gradient in, gradient out; where nothing is applied to the
+        // value, its gradient is only summed for the bias.
+        let activation = |value: ValueId| {
+            let is_applied =
+                |node: &Node| matches!(node, Node::Activation { value: v, .. } if *v == value);
+            let many = if self.network.graph().nodes.iter().any(is_applied) {
+                3
+            } else {
+                1
+            };
+            (0, many * shapes[value].len())
+        };
         match *self.node {
             Node::Conv {
                 from, to, kernel, ..
@@ -197,7 +209,7 @@ impl Of<'_> {
                 let size = self.plan.conv_size(self.network, from, to, kernel);
                 let (x, y, w) = (shapes[from].len(), shapes[to].len(), size.weights());
                 match pass {
-                    Pass::Activation => (0, 3 * y), // value and gradient in, gradient out
+                    Pass::Activation => activation(to),
                     _ => (size.flops(), x + y + w),
                 }
             }
@@ -213,7 +225,7 @@ impl Of<'_> {
                 // Every output voxel is reached by one tap.
                 let flops = 2 * y as u64 * shapes[from].c as u64;
                 match pass {
-                    Pass::Activation => (0, 3 * y),
+                    Pass::Activation => activation(to),
                     // Both gradients: input read and written, each operand once.
                     Pass::Backward => (2 * flops, 2 * x + y + 2 * w),
                     _ => (flops, x + y + w),
