@@ -792,6 +792,47 @@ fn instructions_wrong_in_the_environment() {
     assert!(!folder.path("out.nii").exists());
 }
 
+#[test]
+fn bench_size_that_the_network_cannot_take() {
+    for (arguments, words) in [
+        ("--size 93,92,92", ["--size", "93 along z", "92 and 100"]),
+        ("--size 92,92,64", ["--size", "64 along x", "92"]),
+        ("--preset small --size 16,17,16", ["17 along y", "16", "20"]),
+        (
+            "--preset twin2d --size 1,93,100",
+            ["93 along y", "92", "100"],
+        ),
+    ] {
+        refused(&Folder::new(), &format!("bench {arguments}"), &words);
+    }
+}
+
+#[test]
+fn bench_larger_than_the_memory() {
+    for arguments in [
+        "--preset small --size 16 --memory 1MB",
+        "--size 1004 --batch 7",
+        "--preset small --size 4000000000000",
+    ] {
+        let words = ["memory"];
+        refused(&Folder::new(), &format!("bench {arguments}"), &words);
+    }
+}
+
+#[test]
+fn bench_of_a_network_that_is_none() {
+    let folder = Folder::new();
+    folder.bytes("a.toml", b"preset = \"smal\"");
+    for (arguments, words) in [
+        ("--config @nothing.toml", ["nothing.toml", "read"]),
+        ("--config @a.toml", ["a.toml", "smal"]),
+        ("--classes 300", ["--classes", "255"]),
+        ("--preset small --size 16 --isa mmx", ["--isa", "mmx"]),
+    ] {
+        refused(&folder, &format!("bench {arguments}"), &words);
+    }
+}
+
 // Learning.
 
 const QUICK: &str = "--iterations 1 --patch 16,16,16";

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use unet3d_kernels::Threads;
+use unet3d_kernels::conv3d::Context;
 use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
 use unet3d_unet::Engine;
 use unet3d_volume::{Image, Labels, Samples, Volume};
@@ -18,7 +19,7 @@ use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::listing::{self, Item};
 use crate::progress::Progress;
-use crate::{model_file, output, parse};
+use crate::{model_file, output, parse, profile_table};
 
 /// Segment new images with a trained model
 #[derive(Args, Debug)]
@@ -82,6 +83,10 @@ impl Predict {
         let jobs = self.plan(&file)?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
+        let context = Context {
+            threads: &threads,
+            isa: engine.isa,
+        };
         let options = Options {
             memory_bytes: self.machine.memory,
             tile: self.tile,
@@ -114,6 +119,9 @@ impl Predict {
             };
             for warning in &prediction.warnings {
                 console.note(format_args!("{source}: {warning}"));
+            }
+            if let Some(profile) = &prediction.profile {
+                profile_table::print(profile, context, console);
             }
             write_prediction(&model, &volume, &prediction, job)?;
             console.result(format_args!(

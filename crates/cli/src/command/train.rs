@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
+use unet3d_kernels::conv3d::Context;
 use unet3d_train::dataset::{self, DataSet, Split};
 use unet3d_train::run::{RunData, Sitting, config_of};
 use unet3d_train::validate::HeldOut;
@@ -20,6 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
 use crate::learning_flags::LearningFlags;
 use crate::output;
+use crate::profile_table;
 use crate::watch::Watch;
 
 /// Learn from a set of annotated volumes
@@ -125,6 +127,13 @@ impl Train {
                 score(best.mean_iou),
                 score(best.mean_dice)
             ))?;
+        }
+        if let Some(profile) = &outcome.profile {
+            let context = Context {
+                threads: &threads,
+                isa: engine.isa,
+            };
+            profile_table::print(profile, context, console);
         }
         let run = self.out.display();
         let stopped = outcome.stopped && interrupt.asked();
