@@ -99,7 +99,7 @@ fn bench_serves_pass_by_pass() {
         .expect("started");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut next = || lines.next().expect("a line").expect("read");
-    assert_eq!(next(), "ready");
+    assert_eq!(next(), "ready 340787");
     let mut input = child.stdin.take().expect("piped");
     for _ in 0..2 {
         writeln!(input).expect("asked");

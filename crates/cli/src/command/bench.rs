@@ -399,7 +399,8 @@ impl Setup {
     fn serve(&self, work: Work, console: Console) -> anyhow::Result<End> {
         let mut runner = self.runner(work)?;
         runner.run();
-        console.result("ready")?;
+        let parameters = self.network.parameter_count() + self.network.running_count();
+        console.result(format_args!("ready {parameters}"))?;
         for line in std::io::stdin().lock().lines() {
             line.context("standard input")?;
             let (seconds, _) = runner.timed();
