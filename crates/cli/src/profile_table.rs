@@ -4,7 +4,6 @@ use serde::Serialize;
 use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::probe;
 use unet3d_unet::Profile;
-use unet3d_unet::profile::Row;
 
 use crate::console::{Console, percent, table};
 
@@ -42,70 +41,91 @@ pub(crate) fn print(profile: &Profile, context: Context<'_>, console: Console) {
 /// The table as text.
 pub(crate) fn text(profile: &Profile, limits: &Limits) -> String {
     let all_s: f64 = profile.rows().map(|row| row.seconds).sum();
-    let mut rows = vec![
-        [
-            "layer",
-            "n d h w c",
-            "pass",
-            "calls",
-            "ms",
-            "share",
-            "GFLOP/s",
-            "GB/s",
-            "of limit",
-        ]
-        .map(String::from)
-        .to_vec(),
+    let heading = [
+        "layer",
+        "n d h w c",
+        "pass",
+        "calls",
+        "share",
+        "ms",
+        "fastest",
+        "GFLOP/s",
+        "GB/s",
+        "of limit",
     ];
-    let numbers = |flops: f64, bytes: f64, seconds: f64| {
-        let rate = |amount: f64| match amount / seconds / 1e9 {
-            rate if rate == 0.0 || !rate.is_finite() => String::new(),
-            rate => format!("{rate:.1}"),
-        };
-        let share_of_limit = match limits.least_s(flops, bytes) / seconds {
-            share if share.is_finite() => percent(share),
-            _ => String::new(),
-        };
-        [
-            percent(seconds / all_s),
-            rate(flops),
-            rate(bytes),
-            share_of_limit,
-        ]
-    };
-    let amounts = |row: &Row| {
-        let calls = row.calls as f64;
-        (calls * row.flops as f64, calls * row.bytes as f64)
-    };
-    let (mut all_flops, mut all_bytes, mut least_s) = (0.0, 0.0, 0.0);
+    let mut rows = vec![heading.map(String::from).to_vec()];
+    let mut all = Sum::default();
     for row in profile.rows() {
-        let (flops, bytes) = amounts(row);
-        (all_flops, all_bytes) = (all_flops + flops, all_bytes + bytes);
-        least_s += limits.least_s(flops, bytes);
-        let mut cells = vec![
-            row.name.clone(),
-            row.shape.map(|n| n.to_string()).join(" "),
-            row.pass.name().to_owned(),
-            row.calls.to_string(),
-            format!("{:.2}", 1e3 * row.seconds / row.calls as f64),
-        ];
-        cells.extend(numbers(flops, bytes, row.seconds));
-        rows.push(cells);
+        let calls = row.calls as f64;
+        let sum = Sum {
+            seconds: row.seconds,
+            fastest_s: calls * row.fastest_s,
+            flops: calls * row.flops as f64,
+            bytes: calls * row.bytes as f64,
+            least_s: calls * limits.least_s(row.flops as f64, row.bytes as f64),
+        };
+        all.add(&sum);
+        let shape = row.shape.map(|n| n.to_string()).join(" ");
+        let name = [row.name.clone(), shape, row.pass.name().to_owned()];
+        rows.push(
+            [
+                &name[..],
+                &[row.calls.to_string()],
+                &sum.cells(calls, all_s),
+            ]
+            .concat(),
+        );
     }
-    let mut cells = vec![String::from("all"), String::new(), String::new()];
-    cells.extend([String::new(), format!("{:.2}", 1e3 * all_s)]);
-    cells.extend(numbers(all_flops, all_bytes, all_s));
-    if let Some(cell) = cells.last_mut() {
-        *cell = percent(least_s / all_s); // each row by its own limit
-    }
-    rows.push(cells);
+    let name = ["all", "", "", ""].map(String::from);
+    rows.push([&name[..], &all.cells(1.0, all_s)].concat());
     format!(
         "{}\n\n\
-         ms: of one call; in the last row, of all. GFLOP/s: arithmetic of the direct algorithm over the\n\
-         time, so Winograd can pass the machine's limit. GB/s: each operand once. Of limit: the least\n\
-         time by this machine's {:.0} GFLOP/s and {:.1} GB/s (both measured just now) over the time taken.",
-        table(&rows, "<<<>>>>>>"),
+         ms: of one call, the mean and the fastest, which the last three columns go by; in the last row, of\n\
+         all calls. GFLOP/s: arithmetic of the direct algorithm over the time, so Winograd can pass the\n\
+         machine's limit. GB/s: each operand once. Of limit: the least time by this machine's {:.0} GFLOP/s\n\
+         and {:.1} GB/s (both measured just now) over the time taken.",
+        table(&rows, "<<<>>>>>>>"),
         limits.flops_per_s / 1e9,
         limits.bytes_per_s / 1e9,
     )
+}
+
+/// Calls of one row, or of all, added up.
+#[derive(Default)]
+struct Sum {
+    seconds: f64,
+    fastest_s: f64,
+    flops: f64,
+    bytes: f64,
+    /// By the machine's limits.
+    least_s: f64,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.fastest_s += other.fastest_s;
+        self.flops += other.flops;
+        self.bytes += other.bytes;
+        self.least_s += other.least_s;
+    }
+
+    /// The cells from the share on, times divided by `calls`.
+    fn cells(&self, calls: f64, all_s: f64) -> [String; 6] {
+        let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds / calls);
+        // A clock may be too coarse for what has hardly any work.
+        let ratio = |amount: f64, show: fn(f64) -> String| match amount / self.fastest_s {
+            ratio if amount > 0.0 && ratio.is_finite() => show(ratio),
+            _ => String::new(),
+        };
+        let giga = |rate: f64| format!("{:.1}", rate / 1e9);
+        [
+            percent(self.seconds / all_s),
+            ms(self.seconds),
+            ms(self.fastest_s),
+            ratio(self.flops, giga),
+            ratio(self.bytes, giga),
+            ratio(self.least_s, percent),
+        ]
+    }
 }
