@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Parser};
-use unet3d_kernels::Threads;
+use unet3d_kernels::{Isa, Threads};
+use unet3d_unet::Engine;
 
 use crate::command::Command;
 use crate::parse;
@@ -41,9 +43,33 @@ pub(crate) struct Machine {
     /// [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
     pub(crate) memory: Option<u64>,
+
+    /// Vector instructions: portable, avx2, avx512 or neon [default: what the
+    /// variable UNET3D_ISA says, else the best of this machine]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) isa: Option<String>,
 }
 
 impl Machine {
+    /// The vector instructions that are wanted, without a profile.
+    ///
+    /// # Errors
+    /// Where this machine does not have them.
+    pub(crate) fn engine(&self) -> anyhow::Result<Engine> {
+        const VARIABLE: &str = "UNET3D_ISA";
+        let variable = std::env::var_os(VARIABLE).filter(|name| !name.is_empty());
+        let (name, from) = match (&self.isa, variable) {
+            (Some(name), _) => (name.clone(), "--isa"),
+            (None, Some(name)) => (name.to_string_lossy().into_owned(), VARIABLE),
+            (None, None) => return Ok(Engine::default()),
+        };
+        let isa: Isa = name.parse().map_err(anyhow::Error::msg).context(from)?;
+        Ok(Engine {
+            isa,
+            profile: false,
+        })
+    }
+
     /// Starts the threads.
     ///
     /// # Errors
@@ -59,6 +85,15 @@ impl Machine {
         Threads::new(self.threads)
             .map_err(|e| anyhow::anyhow!("--threads {}: {e}. Ask for fewer.", self.threads))
     }
+}
+
+/// Whether to measure each layer.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProfileFlag {
+    /// Print, at the end and on standard error, the time of each layer beside what
+    /// this machine could do
+    #[arg(long)]
+    pub(crate) profile: bool,
 }
 
 /// Where the result goes and whether it is told as JSON.

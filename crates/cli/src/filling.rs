@@ -9,7 +9,7 @@ use serde_json::json;
 use unet3d_kernels::{Isa, Threads};
 use unet3d_metrics::{Confusion, Scores};
 use unet3d_train::fill::FillResult;
-use unet3d_train::run::Files;
+use unet3d_train::run::Sitting;
 use unet3d_train::{FillConfig, TrainConfig, fill};
 use unet3d_volume::{Label, Labels, Volume};
 
@@ -41,8 +41,8 @@ pub(crate) struct Filling {
     pub(crate) scheme_flag: String,
     /// How to train.
     pub(crate) config: TrainConfig,
-    /// Where checkpoints are kept, if they are.
-    pub(crate) files: Files,
+    /// Where checkpoints are kept, if they are; the engine is the machine's.
+    pub(crate) sitting: Sitting,
 }
 
 /// The files of a fill.
@@ -62,12 +62,16 @@ pub(crate) struct Paths {
 /// Where training refuses the data, or a file cannot be written.
 pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyhow::Result<End> {
     let started = Instant::now();
+    let engine = machine.engine()?;
     let threads = machine.start_threads()?;
     let interrupt = Interrupt::listen()?;
     let mut watch = Watch::new(console, interrupt.clone(), filling.config.memory_bytes);
     let config = FillConfig {
         train: filling.config.clone(),
-        files: filling.files.clone(),
+        sitting: Sitting {
+            engine,
+            ..filling.sitting.clone()
+        },
         ..FillConfig::default()
     };
     let result = fill(
@@ -103,7 +107,7 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         &result,
         measured.as_ref(),
         &watch,
-        &threads,
+        (&threads, engine.isa),
         elapsed_s,
     );
     output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
@@ -257,7 +261,7 @@ fn page<'a>(
     result: &'a FillResult,
     measured: Option<&Scores>,
     watch: &'a Watch,
-    threads: &Threads,
+    machine: (&Threads, Isa),
     elapsed_s: f64,
 ) -> Report<'a> {
     let paths = &filling.paths;
@@ -310,7 +314,7 @@ fn page<'a>(
              This file holds everything it shows.",
             env!("CARGO_PKG_VERSION")
         ),
-        facts: facts(filling, result, watch, threads, share, elapsed_s),
+        facts: facts(filling, result, watch, machine, share, elapsed_s),
         classes: &labels.classes,
         slices: Slices {
             image,
@@ -391,7 +395,7 @@ fn facts(
     filling: &Filling,
     result: &FillResult,
     watch: &Watch,
-    threads: &Threads,
+    (threads, isa): (&Threads, Isa),
     share: f64,
     elapsed_s: f64,
 ) -> Facts {
@@ -475,7 +479,7 @@ fn facts(
             "Machine",
             vec![
                 ("threads", threads.count().to_string()),
-                ("instructions", Isa::best().name().to_owned()),
+                ("instructions", isa.name().to_owned()),
                 ("memory planned", memory),
             ],
         ),

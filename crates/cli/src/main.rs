@@ -26,6 +26,10 @@ mod interrupt;
 
 mod progress;
 
+mod process;
+
+mod profile_table;
+
 mod watch;
 
 use std::process::ExitCode;

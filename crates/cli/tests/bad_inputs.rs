@@ -750,6 +750,89 @@ fn several_images_of_one_name() {
     );
 }
 
+// The machine.
+
+#[test]
+fn instructions_that_the_machine_does_not_have() {
+    let folder = with_model(1);
+    folder.volume("labels.nii", &sparse(&labels()));
+    for command in [
+        format!("fill @image.nii @labels.nii -o @out.nii --unlabeled 0 {QUICK}"),
+        format!("demo -o @demo {QUICK}"),
+        "predict @m.safetensors @image.nii -o @out.nii".into(),
+    ] {
+        for (name, isa) in [("--isa", "sse9"), ("--isa", "AVX2")] {
+            refused(
+                &folder,
+                &format!("{command} {name} {isa}"),
+                &[name, isa, "portable"],
+            );
+        }
+    }
+}
+
+#[test]
+fn instructions_wrong_in_the_environment() {
+    let folder = with_model(1);
+    let path = |name: &str| folder.path(name).display().to_string();
+    let ran = program(&[
+        "predict".into(),
+        path("m.safetensors"),
+        path("image.nii"),
+        "-o".into(),
+        path("out.nii"),
+    ])
+    .env("UNET3D_ISA", "mmx")
+    .output();
+    let ran = Ran::of(ran.expect("started"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for word in ["UNET3D_ISA", "mmx", "portable"] {
+        assert!(ran.stderr.contains(word), "{word}: {ran:?}");
+    }
+    assert!(!folder.path("out.nii").exists());
+}
+
+#[test]
+fn bench_size_that_the_network_cannot_take() {
+    for (arguments, words) in [
+        ("--size 93,92,92", ["--size", "93 along z", "92 and 100"]),
+        ("--size 92,92,64", ["--size", "64 along x", "92"]),
+        ("--preset small --size 16,17,16", ["17 along y", "16", "20"]),
+        (
+            "--preset twin2d --size 1,93,100",
+            ["93 along y", "92", "100"],
+        ),
+    ] {
+        refused(&Folder::new(), &format!("bench {arguments}"), &words);
+    }
+}
+
+#[test]
+fn bench_larger_than_the_memory() {
+    for arguments in [
+        "--preset small --size 16 --memory 1MB",
+        "--size 1004 --batch 7",
+        "--preset small --size 4000000000000",
+    ] {
+        let words = ["memory"];
+        refused(&Folder::new(), &format!("bench {arguments}"), &words);
+    }
+}
+
+#[test]
+fn bench_of_a_network_that_is_none() {
+    let folder = Folder::new();
+    folder.bytes("a.toml", b"preset = \"smal\"");
+    for (arguments, words) in [
+        ("--config @nothing.toml", ["nothing.toml", "read"]),
+        ("--config @a.toml", ["a.toml", "smal"]),
+        ("--classes 300", ["--classes", "255"]),
+        ("--preset small --size 16 --isa mmx", ["--isa", "mmx"]),
+    ] {
+        refused(&folder, &format!("bench {arguments}"), &words);
+    }
+}
+
 // Learning.
 
 const QUICK: &str = "--iterations 1 --patch 16,16,16";

@@ -77,6 +77,29 @@ fn predictions_do_not_depend_on_threads() {
 }
 
 #[test]
+fn every_instruction_set_can_be_forced() {
+    use unet3d_kernels::Isa;
+    let folder = folder_with_model();
+    for isa in Isa::available() {
+        run_well(
+            &folder,
+            &format!(
+                "predict @run @image.nii.gz -o @{isa}.npy --probabilities @p-{isa}.npy --isa {isa}"
+            ),
+        );
+    }
+    let read = |isa: Isa| {
+        let volume = unet3d_volume::read(&folder.path(&format!("p-{isa}.npy"))).expect("read");
+        volume.samples.to_f32()
+    };
+    let (plain, best) = (read(Isa::PORTABLE), read(Isa::best()));
+    let far = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-4;
+    assert!(!plain.iter().zip(&best).any(far));
+    // Plain code has no fused product, so it rounds otherwise.
+    assert_eq!(plain == best, Isa::best() == Isa::PORTABLE);
+}
+
+#[test]
 fn info_tells_of_models_and_runs() {
     let folder = folder_with_model();
     let text = run_well(&folder, "info @run").stdout;

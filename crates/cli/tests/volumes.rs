@@ -166,6 +166,10 @@ fn usage_errors_end_with_2() {
         "convert",
         "sparsify a -o b --slices q=1",
         "evaluate a b --dense --unlabeled 0",
+        "bench --repeats 0",
+        "bench --batch none",
+        "bench --preset tiny",
+        "bench --serve nothing",
     ] {
         assert_eq!(run(&folder, arguments).code, Some(2), "{arguments:?}");
     }

@@ -74,6 +74,21 @@ impl Isa {
     }
 }
 
+impl Default for Isa {
+    /// The best level of this machine.
+    fn default() -> Self {
+        Self::best()
+    }
+}
+
+impl PartialEq for Isa {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Isa {}
+
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -20,6 +20,9 @@ pub mod norm;
 pub mod pool3d;
 pub mod upconv3d;
 
+// What they are measured against.
+pub mod probe;
+
 mod micro;
 
 pub use isa::Isa;

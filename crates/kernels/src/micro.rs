@@ -128,7 +128,7 @@ pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S
 }
 
 #[inline(always)]
-fn is_portable<S: Simd>() -> bool {
+pub(crate) fn is_portable<S: Simd>() -> bool {
     std::any::TypeId::of::<S>() == std::any::TypeId::of::<pulp::Scalar256b>()
 }
 

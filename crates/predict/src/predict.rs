@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use unet3d_kernels::Threads;
-use unet3d_unet::{Executor, Mode, Plan};
+use unet3d_unet::{Engine, Executor, Mode, Plan, Profile};
 use unet3d_volume::{Image, Label};
 
 use crate::mirror::gather;
@@ -25,6 +25,8 @@ pub struct Options {
     pub tile: Option<[usize; 3]>,
     /// Whether to give the probabilities of all classes too.
     pub probabilities: bool,
+    /// How to run the network.
+    pub engine: Engine,
 }
 
 /// How far a prediction is.
@@ -51,6 +53,8 @@ pub struct Prediction {
     pub peak_bytes: u64,
     /// Why the result may be poor, in words; see [`check_fit`].
     pub warnings: Vec<String>,
+    /// Where the time went, over all tiles, where asked for.
+    pub profile: Option<Profile>,
 }
 
 /// Predicts every voxel of a normalised image.
@@ -80,7 +84,7 @@ pub fn predict(
         Mode::Predict,
         threads.count(),
     )?;
-    let mut executor = Executor::new(&model.network, &plan);
+    let mut executor = Executor::new(&model.network, &plan).with_engine(options.engine);
 
     let classes = model.network.config().classes;
     let mut input = vec![0.0; tiling.input_shape().iter().product::<usize>() * image.channels];
@@ -124,6 +128,7 @@ pub fn predict(
         tiles: total,
         peak_bytes: tiling.peak_bytes(),
         warnings,
+        profile: executor.profile().cloned(),
     })
 }
 

@@ -11,7 +11,7 @@ use unet3d_predict::{Model, Options, predict};
 use unet3d_volume::{Image, Labels, Volume};
 
 use crate::hold_out::why_none;
-use crate::run::{Files, Outcome, RunData, run_then};
+use crate::run::{Outcome, RunData, Sitting, run_then};
 use crate::validate::HeldOut;
 use crate::{
     Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, Validation, hold_out_slices,
@@ -26,8 +26,9 @@ pub struct FillConfig {
     pub hold_out: bool,
     /// Whether to give the probabilities of all classes too.
     pub probabilities: bool,
-    /// Where checkpoint, log and model are kept, so that the job can be resumed.
-    pub files: Files,
+    /// How the run is carried out; its folder, where it has one, keeps checkpoint,
+    /// log and model, so that the job can be resumed.
+    pub sitting: Sitting,
 }
 
 /// Minutes that `fill` trains where nobody says: short enough to wait for. More
@@ -46,7 +47,7 @@ impl Default for FillConfig {
             },
             hold_out: true,
             probabilities: false,
-            files: Files::default(),
+            sitting: Sitting::default(),
         }
     }
 }
@@ -142,6 +143,7 @@ pub fn fill(
             .memory_bytes
             .map(|given| given.saturating_sub(data.bytes())),
         probabilities: config.probabilities,
+        engine: config.sitting.engine,
         ..Options::default()
     };
     let Outcome {
@@ -156,7 +158,7 @@ pub fn fill(
     } = run_then(
         &config.train,
         data,
-        &config.files,
+        &config.sitting,
         Some(&options),
         threads,
         observer,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use unet3d_kernels::Threads;
 use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Pipeline};
+use unet3d_unet::{Engine, Profile};
 
 use crate::checkpoint::Checkpoint;
 use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
@@ -41,13 +42,17 @@ impl RunData {
     }
 }
 
-/// Where a run keeps its files.
+/// How a run, or a part of it between two interruptions, is carried out: nothing
+/// that belongs to its configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
+pub struct Sitting {
     /// The run folder; `None` keeps nothing.
     pub folder: Option<PathBuf>,
     /// Whether to go on with the run in the folder.
     pub resume: bool,
+    /// How to run the network. A profile is made of training alone, without
+    /// validations.
+    pub engine: Engine,
 }
 
 /// What a run leaves.
@@ -68,6 +73,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// Duration of the training, interruptions left out.
     pub elapsed_s: f64,
+    /// Where the time went in this sitting, where asked for.
+    pub profile: Option<Profile>,
 }
 
 /// Trains until the budget is spent or the observer says stop.
@@ -78,11 +85,11 @@ pub struct Outcome {
 pub fn run(
     config: &TrainConfig,
     data: RunData,
-    files: &Files,
+    sitting: &Sitting,
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    run_then(config, data, files, None, threads, observer)
+    run_then(config, data, sitting, None, threads, observer)
 }
 
 /// The same, where the first case is predicted afterwards with these options:
@@ -90,12 +97,12 @@ pub fn run(
 pub(crate) fn run_then(
     config: &TrainConfig,
     data: RunData,
-    files: &Files,
+    sitting: &Sitting,
     afterwards: Option<&Options>,
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    Run::start(config, data, files, afterwards, threads, observer)?.until_end(threads, observer)
+    Run::start(config, data, sitting, afterwards, threads, observer)?.until_end(threads, observer)
 }
 
 /// The configuration of the run in a folder, to resume it with.
@@ -129,7 +136,7 @@ impl Run {
     fn start(
         config: &TrainConfig,
         data: RunData,
-        files: &Files,
+        sitting: &Sitting,
         afterwards: Option<&Options>,
         threads: &Threads,
         observer: &mut dyn Observer,
@@ -146,15 +153,21 @@ impl Run {
             &cases,
             &data.held_out,
             afterwards,
-            files.folder.is_some(),
+            sitting.folder.is_some(),
             threads,
         )?;
         observer.planned(&forecast.needs);
         let content = fingerprint(&cases, &data.held_out);
         let mut run = Self {
-            trainer: Trainer::new(&config, cases, threads)?,
+            trainer: Trainer::new(&config, cases, threads)?.with_engine(sitting.engine),
             held_out: data.held_out,
-            options: forecast.validation,
+            options: Options {
+                engine: Engine {
+                    profile: false,
+                    ..sitting.engine
+                },
+                ..forecast.validation
+            },
             record: serde_json::json!({ "about": data.record, "content": content }),
             folder: None,
             log: None,
@@ -165,8 +178,8 @@ impl Run {
             earlier_s: 0.0,
             first_step: 0,
         };
-        if let Some(path) = &files.folder {
-            let folder = match files.resume {
+        if let Some(path) = &sitting.folder {
+            let folder = match sitting.resume {
                 true => RunFolder::open(path)?,
                 false => RunFolder::create(path)?,
             };
@@ -233,6 +246,7 @@ impl Run {
             cases: self.trainer.cases().clone(),
             steps: self.trainer.steps(),
             elapsed_s: self.elapsed_s(),
+            profile: self.trainer.profile().cloned(),
             curve: self.curve,
             validations: self.validations,
             report: self.report,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use unet3d_kernels::Threads;
-use unet3d_unet::{Executor, Kind, Mode, Network, Parameters, Plan};
+use unet3d_unet::{Engine, Executor, Kind, Mode, Network, Parameters, Plan, Profile};
 
 use crate::batch::{Prefetcher, Recipe};
 use crate::loss::{CrossEntropyDice, Loss};
@@ -101,6 +101,17 @@ impl Trainer {
             config,
             steps: 0,
         })
+    }
+
+    /// Runs the network this way.
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.executor = self.executor.with_engine(engine);
+        self
+    }
+
+    /// Where the time went, where the engine was asked to measure it.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.executor.profile()
     }
 
     /// The configuration, with patch and batch settled.

@@ -9,7 +9,7 @@ use std::path::Path;
 use unet3d_kernels::Threads;
 use unet3d_predict::Model;
 use unet3d_train::augment::AugmentConfig;
-use unet3d_train::run::{Files, RunData, config_of, run};
+use unet3d_train::run::{RunData, Sitting, config_of, run};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{
     Budget, Case, Error, FillConfig, Needs, Observer, OptimizerConfig, Progress, StepRecord,
@@ -98,10 +98,11 @@ fn data() -> RunData {
     }
 }
 
-fn files(folder: &Path, resume: bool) -> Files {
-    Files {
+fn in_folder(folder: &Path, resume: bool) -> Sitting {
+    Sitting {
         folder: Some(folder.to_path_buf()),
         resume,
+        ..Sitting::default()
     }
 }
 
@@ -139,7 +140,7 @@ fn stopped_and_resumed_is_the_same_as_undisturbed() {
     let outcome = run(
         &config,
         data(),
-        &files(whole.path(), false),
+        &in_folder(whole.path(), false),
         &threads,
         &mut (),
     )
@@ -151,10 +152,10 @@ fn stopped_and_resumed_is_the_same_as_undisturbed() {
 
     let parts = tempfile::tempdir().unwrap();
     for (sitting, stop) in [1, 5, 8, 100].into_iter().enumerate() {
-        let files = files(parts.path(), sitting > 0);
+        let how = in_folder(parts.path(), sitting > 0);
         // On one thread: neither may matter.
         let threads = Threads::new(1).unwrap();
-        let outcome = run(&config, data(), &files, &threads, &mut StopAfter(stop)).unwrap();
+        let outcome = run(&config, data(), &how, &threads, &mut StopAfter(stop)).unwrap();
         assert_eq!(outcome.stopped, stop != 100);
         assert_eq!(outcome.curve.len(), stop.min(12) as usize);
         Model::from_bytes(&fs::read(parts.path().join(KEPT[0])).unwrap()).unwrap();
@@ -188,8 +189,8 @@ fn the_clock_has_no_say_where_steps_are_given() {
     };
     let run_in = |observer: &mut dyn Observer| {
         let folder = tempfile::tempdir().unwrap();
-        let files = files(folder.path(), false);
-        let outcome = run(&config, data(), &files, &threads, observer).unwrap();
+        let how = in_folder(folder.path(), false);
+        let outcome = run(&config, data(), &how, &threads, observer).unwrap();
         assert_eq!(outcome.steps, 6);
         [KEPT[0], KEPT[1], KEPT[2]].map(|name| fs::read(folder.path().join(name)).unwrap())
     };
@@ -204,7 +205,7 @@ fn killed_between_checkpoints_is_the_same_as_undisturbed() {
     run(
         &config,
         data(),
-        &files(whole.path(), false),
+        &in_folder(whole.path(), false),
         &threads,
         &mut (),
     )
@@ -217,7 +218,7 @@ fn killed_between_checkpoints_is_the_same_as_undisturbed() {
     run(
         &config,
         data(),
-        &files(killed.path(), false),
+        &in_folder(killed.path(), false),
         &threads,
         stop,
     )
@@ -229,7 +230,7 @@ fn killed_between_checkpoints_is_the_same_as_undisturbed() {
     run(
         &config,
         data(),
-        &files(killed.path(), true),
+        &in_folder(killed.path(), true),
         &threads,
         &mut (),
     )
@@ -262,7 +263,14 @@ fn a_validation_killed_after_its_checkpoint_is_logged_once() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let [whole, stopped, killed] = folders.each_ref().map(|f| f.path());
     let go = |folder: &Path, resume: bool, observer: &mut dyn Observer| {
-        run(&config, data(), &files(folder, resume), &threads, observer).unwrap()
+        run(
+            &config,
+            data(),
+            &in_folder(folder, resume),
+            &threads,
+            observer,
+        )
+        .unwrap()
     };
     go(whole, false, &mut ());
     go(stopped, false, &mut KillAtValidation(stopped, killed));
@@ -281,7 +289,7 @@ fn resuming_refuses_another_run() {
     run(
         &config,
         data(),
-        &files(folder.path(), false),
+        &in_folder(folder.path(), false),
         &threads,
         stop,
     )
@@ -290,7 +298,7 @@ fn resuming_refuses_another_run() {
         let outcome = run(
             config,
             data,
-            &files(folder.path(), resume),
+            &in_folder(folder.path(), resume),
             &threads,
             &mut (),
         );
@@ -318,7 +326,7 @@ fn resuming_refuses_another_run() {
     let error = run(
         &config,
         data(),
-        &files(empty.path(), true),
+        &in_folder(empty.path(), true),
         &threads,
         &mut (),
     );
@@ -448,7 +456,7 @@ fn a_diverging_run_says_so() {
         ..tiny()
     };
     let threads = Threads::new(1).unwrap();
-    let outcome = run(&config, data(), &Files::default(), &threads, &mut ());
+    let outcome = run(&config, data(), &Sitting::default(), &threads, &mut ());
     let error = outcome.err().map_or(String::new(), |e| e.to_string());
     assert!(error.contains("learning rate"), "{error}");
 }

@@ -5,6 +5,7 @@ mod forward;
 mod lazy;
 
 use std::ops::Range;
+use std::time::Instant;
 
 use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::{Isa, Memory, Source, Threads};
@@ -12,7 +13,17 @@ use unet3d_kernels::{Isa, Memory, Source, Threads};
 use crate::graph::ValueId;
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::profile::{Clock, Pass, Profile};
 use lazy::Lazy;
+
+/// How to run, whatever is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// Vector instructions; another set rounds otherwise.
+    pub isa: Isa,
+    /// Whether to measure each node.
+    pub profile: bool,
+}
 
 /// A plan with its memory. Allocates when made and never again.
 pub struct Executor {
@@ -26,6 +37,7 @@ pub struct Executor {
     lazy: Vec<Option<Lazy>>,
     /// Parts of each value: itself, or the two of a concatenation.
     parts: Vec<Vec<(ValueId, [usize; 3])>>,
+    profile: Option<Profile>,
 }
 
 impl Executor {
@@ -48,6 +60,7 @@ impl Executor {
             network: network.clone(),
             plan: plan.clone(),
             isa: Isa::best(),
+            profile: None,
         }
     }
 
@@ -55,6 +68,44 @@ impl Executor {
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = isa;
         self
+    }
+
+    /// Runs this way.
+    pub fn with_engine(self, engine: Engine) -> Self {
+        let this = self.with_isa(engine.isa);
+        if engine.profile {
+            this.with_profile()
+        } else {
+            this
+        }
+    }
+
+    /// Measures each node from now on.
+    pub fn with_profile(mut self) -> Self {
+        self.profile = Some(Profile::new(&self.network, &self.plan));
+        self
+    }
+
+    /// What was measured, where that was asked for.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    /// The same, to begin anew.
+    pub fn profile_mut(&mut self) -> Option<&mut Profile> {
+        self.profile.as_mut()
+    }
+
+    /// Begins to measure, where that was asked for.
+    fn clock(&self) -> Clock {
+        self.profile.as_ref().map(|_| Instant::now())
+    }
+
+    /// Ends a pass of a node; the next one begins.
+    fn lap(&mut self, clock: &mut Clock, node: usize, pass: Pass) {
+        if let Some(profile) = &mut self.profile {
+            profile.add(node, pass, clock);
+        }
     }
 
     /// What it runs.

@@ -14,11 +14,14 @@ pub mod network;
 
 pub mod plan;
 
+pub mod profile;
+
 pub mod execute;
 
 pub use config::{Activation, Biases, ConfigError, Level, Normalisation, Padding, UNetConfig};
-pub use execute::Executor;
+pub use execute::{Engine, Executor};
 pub use layout::{Entry, Kind, Layout};
 pub use network::{Network, Parameters, SizeError};
 pub use plan::{Mode, NOMINAL_THREADS, Plan};
 pub use preset::Preset;
+pub use profile::{Pass, Profile};

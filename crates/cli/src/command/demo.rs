@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use unet3d_train::run::Files;
+use unet3d_train::run::Sitting;
 use unet3d_train::{Budget, FillConfig, TrainConfig};
 use unet3d_volume::labels::evenly_spaced;
 use unet3d_volume::{Annotated, LabelScheme, Phantom};
@@ -101,6 +101,7 @@ impl Demo {
             ..FillConfig::default().train
         };
         let config = self.learning.settle(base, &self.machine)?;
+        self.machine.engine()?;
         self.spare_files_of_others()?;
         output::check_folder(&self.out)?;
         let (image, truth) = Phantom::new(SHAPE, config.seed).build();
@@ -145,7 +146,7 @@ impl Demo {
                 truth: Some(truth),
                 scheme_flag: Annotated::Except(UNLABELED).flag(),
                 config,
-                files: Files::default(),
+                sitting: Sitting::default(),
             },
             &self.machine,
             console,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
-use unet3d_train::run::{Files, config_of};
+use unet3d_train::run::{Sitting, config_of};
 use unet3d_volume::LabelScheme;
 
 use super::End;
@@ -73,6 +73,7 @@ impl Fill {
     }
 
     fn plan(&self) -> anyhow::Result<Filling> {
+        self.machine.engine()?;
         let out = &self.out.out;
         let base = match &self.run {
             Some(run) if self.resume => config_of(run).context("--resume")?,
@@ -124,9 +125,10 @@ impl Fill {
             truth: None,
             scheme_flag: scheme.annotated.flag(),
             config,
-            files: Files {
+            sitting: Sitting {
                 folder: self.run.clone(),
                 resume: self.resume,
+                ..Sitting::default()
             },
         })
     }

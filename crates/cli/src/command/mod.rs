@@ -14,6 +14,8 @@ mod check;
 mod convert;
 pub(crate) mod info;
 
+mod bench;
+
 use clap::Subcommand;
 
 /// How a command ended that did not fail.
@@ -39,6 +41,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Info(info::Info),
     Convert(convert::Convert),
+    Bench(Box<bench::Bench>),
 }
 
 impl Command {
@@ -57,6 +60,7 @@ impl Command {
             Self::Check(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
+            Self::Bench(command) => command.run(),
         }
     }
 }

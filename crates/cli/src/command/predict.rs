@@ -4,20 +4,22 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use unet3d_kernels::Threads;
+use unet3d_kernels::conv3d::Context;
 use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
+use unet3d_unet::Engine;
 use unet3d_volume::{Image, Labels, Samples, Volume};
 
 use super::End;
-use crate::arguments::{Json, Machine};
+use crate::arguments::{Json, Machine, ProfileFlag};
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::listing::{self, Item};
 use crate::progress::Progress;
-use crate::{model_file, output, parse};
+use crate::{model_file, output, parse, profile_table};
 
 /// Segment new images with a trained model
 #[derive(Args, Debug)]
@@ -52,6 +54,9 @@ pub(crate) struct Predict {
     tile: Option<[usize; 3]>,
 
     #[command(flatten)]
+    profile: ProfileFlag,
+
+    #[command(flatten)]
     machine: Machine,
 
     #[command(flatten)]
@@ -70,14 +75,23 @@ impl Predict {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let started = Instant::now();
+        let engine = Engine {
+            profile: self.profile.profile,
+            ..self.machine.engine()?
+        };
         let (model, file) = model_file::read(&self.model)?;
         let jobs = self.plan(&file)?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
+        let context = Context {
+            threads: &threads,
+            isa: engine.isa,
+        };
         let options = Options {
             memory_bytes: self.machine.memory,
             tile: self.tile,
             probabilities: self.probabilities.is_some(),
+            engine,
         };
         if let Some(tile) = self.tile {
             model.network.output_shape(tile).context("--tile")?;
@@ -105,6 +119,9 @@ impl Predict {
             };
             for warning in &prediction.warnings {
                 console.note(format_args!("{source}: {warning}"));
+            }
+            if let Some(profile) = &prediction.profile {
+                profile_table::print(profile, context, console);
             }
             write_prediction(&model, &volume, &prediction, job)?;
             console.result(format_args!(

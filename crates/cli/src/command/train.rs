@@ -2,23 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
+use unet3d_kernels::conv3d::Context;
 use unet3d_train::dataset::{self, DataSet, Split};
-use unet3d_train::run::{Files, RunData, config_of};
+use unet3d_train::run::{RunData, Sitting, config_of};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{Case, Error, TrainConfig};
+use unet3d_unet::Engine;
 use unet3d_volume::labels::describe_values;
 
 use super::End;
 use super::evaluate::{class_table, score};
-use crate::arguments::{Json, Machine};
+use crate::arguments::{Json, Machine, ProfileFlag};
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
 use crate::learning_flags::LearningFlags;
 use crate::output;
+use crate::profile_table;
 use crate::watch::Watch;
 
 /// Learn from a set of annotated volumes
@@ -67,6 +70,9 @@ pub(crate) struct Train {
     learning: LearningFlags,
 
     #[command(flatten)]
+    profile: ProfileFlag,
+
+    #[command(flatten)]
     machine: Machine,
 
     #[command(flatten)]
@@ -83,15 +89,20 @@ impl Train {
     /// Checks, loads, trains.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
+        let engine = Engine {
+            profile: self.profile.profile,
+            ..self.machine.engine()?
+        };
         let plan = self.plan(console)?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
         let mut watch = Watch::new(console, interrupt.clone(), plan.config.memory_bytes);
-        let files = Files {
+        let sitting = Sitting {
             folder: Some(self.out.clone()),
             resume: self.resume,
+            engine,
         };
-        let outcome = unet3d_train::run(&plan.config, plan.data, &files, &threads, &mut watch);
+        let outcome = unet3d_train::run(&plan.config, plan.data, &sitting, &threads, &mut watch);
         watch.close();
         let outcome = outcome?;
 
@@ -116,6 +127,13 @@ impl Train {
                 score(best.mean_iou),
                 score(best.mean_dice)
             ))?;
+        }
+        if let Some(profile) = &outcome.profile {
+            let context = Context {
+                threads: &threads,
+                isa: engine.isa,
+            };
+            profile_table::print(profile, context, console);
         }
         let run = self.out.display();
         let stopped = outcome.stopped && interrupt.asked();

@@ -12,6 +12,7 @@ use crate::config::Normalisation;
 use crate::graph::{Node, ValueId};
 use crate::network::Parameters;
 use crate::plan::Mode;
+use crate::profile::Pass;
 
 impl Executor {
     /// Adds to `gradients` (laid out as the parameters) the gradient of a loss
@@ -49,6 +50,7 @@ impl Executor {
             "length of the gradients"
         );
         let mut started = vec![false; self.plan.shapes.len()];
+        let mut clock = self.clock();
         for step in (0..self.network.graph().nodes.len()).rev() {
             let node = self.network.graph().nodes[step].clone();
             match node {
@@ -60,6 +62,7 @@ impl Executor {
                     kernel,
                 } => {
                     self.through_lazy(threads, to, bias, d_logits, gradients);
+                    self.lap(&mut clock, step, Pass::Activation);
                     self.conv_weights(
                         threads,
                         input,
@@ -69,6 +72,7 @@ impl Executor {
                         d_logits,
                         gradients,
                     );
+                    self.lap(&mut clock, step, Pass::Weights);
                     if from != 0 {
                         self.conv_input(
                             threads,
@@ -79,6 +83,7 @@ impl Executor {
                             d_logits,
                             &mut started,
                         );
+                        self.lap(&mut clock, step, Pass::Input);
                     }
                 }
                 Node::UpConv {
@@ -89,12 +94,15 @@ impl Executor {
                     window,
                 } => {
                     self.through_lazy(threads, to, bias, d_logits, gradients);
+                    self.lap(&mut clock, step, Pass::Activation);
                     self.back_up_conv(threads, (from, to), window, weight, parameters, gradients);
                     started[from] = true;
+                    self.lap(&mut clock, step, Pass::Backward);
                 }
                 Node::Pool { from, to, window } => {
                     self.back_pool(threads, from, to, window, !started[from]);
                     started[from] = true;
+                    self.lap(&mut clock, step, Pass::Backward);
                 }
                 // Part of the producer of the value.
                 Node::Norm { .. }

@@ -10,6 +10,7 @@ use crate::graph::{Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
 use crate::plan::Mode;
+use crate::profile::Pass;
 
 impl Executor {
     /// The logits `n d h w classes` for an input `n d h w c`. `dropout` is the
@@ -35,6 +36,7 @@ impl Executor {
             "number of parameters"
         );
         self.draw_dropout(dropout);
+        let mut clock = self.clock();
         for step in 0..self.network.graph().nodes.len() {
             let node = self.network.graph().nodes[step].clone();
             match node {
@@ -63,8 +65,9 @@ impl Executor {
                 Node::Pool { from, to, window } => self.pool(threads, from, to, window),
                 Node::Norm { value, .. } => self.normalise(threads, value, parameters),
                 // Applied when the value is read.
-                Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => {}
+                Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => continue,
             }
+            self.lap(&mut clock, step, Pass::Forward);
         }
         self.logits()
     }
