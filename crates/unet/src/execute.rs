@@ -33,6 +33,8 @@ pub struct Executor {
     arena: Memory,
     workspace: Vec<f64>,
     sums: Vec<f64>,
+    /// Length of the partial sums that the last convolution left in the workspace.
+    moments: usize,
     /// What is still to be done to each value when it is read.
     lazy: Vec<Option<Lazy>>,
     /// Parts of each value: itself, or the two of a concatenation.
@@ -53,6 +55,7 @@ impl Executor {
             arena: Memory::zeroed(plan.arena),
             workspace: vec![0.0; plan.workspace],
             sums: vec![0.0; 2 * most],
+            moments: 0,
             lazy: lazy::of_network(network, plan),
             parts: (0..plan.shapes.len())
                 .map(|value| plan.parts(network, value))

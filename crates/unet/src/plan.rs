@@ -162,6 +162,8 @@ impl Plan {
                 .sum(),
             shapes,
         };
+        let workspace = plan.workspace.max(plan.most_moments(network));
+        let plan = Self { workspace, ..plan };
         let (scratch, flipped) = plan.kernel_memory(network);
         let flipped = arena..arena + flipped;
         arena = flipped.end;
@@ -238,6 +240,21 @@ impl Plan {
             }
         }
         (scratch, flipped)
+    }
+
+    /// Length of the partial sums that a convolution leaves for statistics.
+    pub(crate) fn moments(&self, size: &conv3d::Size) -> usize {
+        size.n * conv3d::choose(size).parts(size) * 2 * size.out_c
+    }
+
+    fn most_moments(&self, network: &Network) -> usize {
+        let of_node = |node: &Node| match *node {
+            Node::Conv {
+                from, to, kernel, ..
+            } => self.moments(&self.conv_size(network, from, to, kernel)),
+            _ => 0,
+        };
+        network.graph().nodes.iter().map(of_node).max().unwrap_or(0)
     }
 
     /// Zeros on each side of a convolution's input.

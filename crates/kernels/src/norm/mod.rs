@@ -36,6 +36,21 @@ pub fn moments(
     });
 }
 
+/// `sums[n][k][c]` from the [`moments`](crate::Target::moments) that a convolution
+/// left in `parts`, `[n][part][2][c]`: added in order.
+pub fn sum_parts(parts: &[f64], samples: usize, sums: &mut [f64]) {
+    let two = sums.len() / samples;
+    sums.fill(0.0);
+    for (sums, parts) in sums
+        .chunks_exact_mut(two)
+        .zip(parts.chunks_exact(parts.len() / samples))
+    {
+        for part in parts.chunks_exact(two) {
+            sums.iter_mut().zip(part).for_each(|(to, from)| *to += from);
+        }
+    }
+}
+
 /// `sums[n][0][c] = sum of g` over one sample: the gradient of a bias.
 pub fn channel_sums(
     context: Context<'_>,

@@ -9,7 +9,6 @@ use crate::config::Normalisation;
 use crate::graph::{Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
-use crate::plan::Mode;
 use crate::profile::Pass;
 
 impl Executor {
@@ -140,14 +139,21 @@ impl Executor {
             out_c: plan.shapes[to].c,
         };
         let [out, scratch, _] = split.write;
+        // Statistics come with the write, where they are wanted.
+        let kernel = conv3d::choose(&problem.size());
+        let moments = self.lazy[to]
+            .as_ref()
+            .filter(|lazy| lazy.measured)
+            .map(|_| plan.moments(&problem.size()));
+        self.moments = moments.unwrap_or(0);
         let target = Target {
             data: out,
             shape: plan.shapes[to],
             crop: [0; 3],
             accumulate: false,
-            moments: None,
+            moments: moments.map(|len| &mut self.workspace[..len]),
         };
-        conv3d::choose(&problem.size()).forward(context, &problem, weights, bias, target, scratch);
+        kernel.forward(context, &problem, weights, bias, target, scratch);
     }
 
     fn up_conv(
@@ -200,9 +206,12 @@ impl Executor {
         let Some(entries) = lazy.norm else { return };
         let shape = lazy.shape;
         let two = 2 * shape.c;
-        let running =
-            config.normalisation == Normalisation::BatchRunning && self.plan.mode == Mode::Predict;
-        if !running {
+        let running = !lazy.measured;
+        let parts = std::mem::take(&mut self.moments);
+        if parts > 0 {
+            let sums = &mut self.sums[..shape.n * two];
+            norm::sum_parts(&self.workspace[..parts], shape.n, sums);
+        } else if !running {
             norm::moments(
                 context,
                 &self.arena[place],

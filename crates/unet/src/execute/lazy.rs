@@ -4,12 +4,14 @@ use unet3d_kernels::{Dropout, Shape, Transform};
 
 use crate::graph::Node;
 use crate::network::Network;
-use crate::plan::Plan;
+use crate::plan::{Mode, Plan};
 
 /// What is still to be done to a stored value, and what its gradient needs.
 pub(super) struct Lazy {
     /// Scale and shift entries, and the running statistics.
     pub(super) norm: Option<Norm>,
+    /// Whether its statistics are needed: not where running ones are used.
+    pub(super) measured: bool,
     /// Factor of negative values.
     pub(super) slope: f32,
     /// Rate and index of the dropout.
@@ -60,6 +62,7 @@ pub(super) fn of_network(network: &Network, plan: &Plan) -> Vec<Option<Lazy>> {
         let many = shape.n * shape.c;
         let of_value = lazy[value].get_or_insert_with(|| Lazy {
             norm: None,
+            measured: false,
             slope: 1.0,
             rate: None,
             shape,
@@ -81,7 +84,8 @@ pub(super) fn of_network(network: &Network, plan: &Plan) -> Vec<Option<Lazy>> {
                     scale,
                     shift,
                     running,
-                })
+                });
+                of_value.measured = running.is_none() || plan.mode == Mode::Train;
             }
             Node::Activation { slope, .. } => of_value.slope = slope,
             Node::Dropout { rate, index, .. } => of_value.rate = Some((rate, index)),
