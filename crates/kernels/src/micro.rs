@@ -155,6 +155,40 @@ pub(crate) fn row_from<S: Simd, const V: usize>(from: &[f32]) -> [S::f32s; V] {
     unsafe { load(from.as_ptr()) }
 }
 
+/// Begins at a cache line: vectors on the stack that straddle two halve the speed
+/// of what works on them.
+#[repr(align(64))]
+pub(crate) struct Aligned<T>(pub(crate) T);
+
+/// Writes a vector past the caches where it is a whole cache line (AVX-512):
+/// what is not read soon need not be fetched to be overwritten. Elsewhere an
+/// ordinary store. [`fence`] must follow before another thread reads.
+///
+/// # Safety
+/// `to` can be written to and is aligned to a cache line.
+#[inline(always)]
+pub(crate) unsafe fn stream<S: Simd>(to: *mut f32, value: S::f32s) {
+    #[cfg(target_arch = "x86_64")]
+    if S::F32_LANES == 16 {
+        // SAFETY: by the contract; vectors of 16 floats are those of AVX-512,
+        // for which the caller is compiled.
+        unsafe { std::arch::x86_64::_mm512_stream_ps(to, std::mem::transmute_copy(&value)) };
+        return;
+    }
+    // SAFETY: by the contract.
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) };
+}
+
+/// Orders what [`stream`] wrote before what follows.
+#[inline(always)]
+pub(crate) fn fence() {
+    // SAFETY: a fence has no preconditions.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
 /// Asks for a cache line that will be read soon. Reading in strides of kilobytes
 /// waits for every line otherwise: no processor guesses such strides.
 #[inline(always)]
@@ -174,24 +208,27 @@ pub(crate) fn prefetch(from: *const f32) {
 /// many loads as multiply-adds. Twice the six rows of the AVX2 register tile.
 pub(crate) const CHUNK_ROWS: usize = 12;
 
-/// Floats of a chunk: twelve rows by one panel of channels. Matrices are
-/// `[panel][row][PANEL]`: within a chunk every address is a constant offset.
+/// Floats of a chunk, `[row][PANEL]`: within it every address is a constant offset.
 pub(crate) const CHUNK: usize = CHUNK_ROWS * PANEL;
 
-/// A product of chunks with weights in panels: `c[p][r][l] = sum over q, i of
-/// a[q][r][i] * b[p][q * PANEL + i][l]`.
+/// A product of twelve rows with weights in panels: `c[r][p * PANEL + l] = sum
+/// over q, i of a[q][r][i] * b[p][q * PANEL + i][l]`.
 pub(crate) struct ChunkProduct<'a> {
-    /// Chunks of all input channels, `a_stride` apart.
+    /// `[k / PANEL][CHUNK_ROWS][PANEL]`.
     pub(crate) a: &'a [f32],
-    pub(crate) a_stride: usize,
-    /// `[panel][k][PANEL]`.
+    /// Panels `b_panel` apart, each `[k][PANEL]`.
     pub(crate) b: &'a [f32],
+    pub(crate) b_panel: usize,
     /// One or two.
     pub(crate) panels: usize,
     /// Input channels, a multiple of [`PANEL`].
     pub(crate) k: usize,
-    /// A chunk for each panel.
-    pub(crate) c: [&'a mut [f32]; 2],
+    /// Whether `c` begins with 0 instead of what is there.
+    pub(crate) fresh: bool,
+    /// Rows `c_stride` apart, panels `c_panel` apart.
+    pub(crate) c: &'a mut [f32],
+    pub(crate) c_stride: usize,
+    pub(crate) c_panel: usize,
     /// What is multiplied next, as long as `b`: fetched on the way.
     pub(crate) next_b: *const f32,
 }
@@ -202,8 +239,10 @@ impl ChunkProduct<'_> {
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
         assert!(self.k >= PANEL && self.k.is_multiple_of(PANEL));
         assert!(self.panels == 1 || self.panels == 2);
-        assert!(self.a.len() >= (self.k / PANEL - 1) * self.a_stride + CHUNK);
-        assert!(self.b.len() >= self.panels * self.k * PANEL);
+        assert!(self.a.len() >= self.k * CHUNK_ROWS);
+        assert!(self.b.len() >= (self.panels - 1) * self.b_panel + self.k * PANEL);
+        let last = (CHUNK_ROWS - 1) * self.c_stride + (self.panels - 1) * self.c_panel;
+        assert!(self.c.len() >= last + PANEL);
         let mut p = 0;
         while p < self.panels {
             p += match (S::F32_LANES, self.panels - p) {
@@ -230,28 +269,34 @@ impl ChunkProduct<'_> {
         row: usize,
     ) -> usize {
         debug_assert_eq!(L * S::F32_LANES, PANEL);
-        let panel_len = self.k * PANEL;
+        let c = &mut self.c[row * self.c_stride + panel * self.c_panel..];
         let mut acc = [[[simd.splat_f32s(0.0); L]; P]; M];
+        if !self.fresh {
+            for m in 0..M {
+                for p in 0..P {
+                    acc[m][p] = row_from::<S, L>(&c[m * self.c_stride + p * self.c_panel..]);
+                }
+            }
+        }
         for q in 0..self.k / PANEL {
+            let at = panel * self.b_panel + q * PANEL * PANEL;
             // SAFETY: `run` has asserted that all chunks of `a` are inside, and
             // all panels of `b`; q is below their number, row + M at most that
             // of a chunk.
             let (a, b) = unsafe {
                 (
-                    self.a.as_ptr().add(q * self.a_stride + row * PANEL),
-                    self.b.as_ptr().add(panel * panel_len + q * PANEL * PANEL),
+                    self.a.as_ptr().add(q * CHUNK + row * PANEL),
+                    self.b.as_ptr().add(at),
                 )
             };
-            let next_b = self
-                .next_b
-                .wrapping_add(panel * panel_len + q * PANEL * PANEL);
+            let next_b = self.next_b.wrapping_add(at);
             for i in 0..PANEL {
                 let mut line = [[simd.splat_f32s(0.0); L]; P];
                 for p in 0..P {
                     // SAFETY: as above, i < PANEL.
-                    line[p] = unsafe { load(b.add(p * panel_len + i * PANEL)) };
+                    line[p] = unsafe { load(b.add(p * self.b_panel + i * PANEL)) };
                     if row == 0 {
-                        prefetch(next_b.wrapping_add(p * panel_len + i * PANEL));
+                        prefetch(next_b.wrapping_add(p * self.b_panel + i * PANEL));
                     }
                 }
                 for m in 0..M {
@@ -265,45 +310,45 @@ impl ChunkProduct<'_> {
                 }
             }
         }
-        for p in 0..P {
-            let c = &mut self.c[panel + p][row * PANEL..][..M * PANEL];
-            for m in 0..M {
-                c[m * PANEL..][..PANEL].copy_from_slice(row_of::<S, L>(&acc[m][p]));
+        for m in 0..M {
+            for p in 0..P {
+                c[m * self.c_stride + p * self.c_panel..][..PANEL]
+                    .copy_from_slice(row_of::<S, L>(&acc[m][p]));
             }
         }
         P
     }
 }
 
-/// A sum of outer products of chunks: `c[i][o] += sum over chunks n, rows r of
-/// a[n][r][i] * b[n][r][o]`.
-pub(crate) struct ChunkOuter<'a> {
-    /// Chunks of one panel of input channels.
+/// A sum of outer products: `c[i][o] += sum over t of a[t][i] * b[t][o]`.
+pub(crate) struct OuterProduct<'a> {
+    /// Rows of `a_stride`, of which the first [`PANEL`] count.
     pub(crate) a: &'a [f32],
-    /// Chunks of output channels, those of the next panel `b_panel` further on.
+    pub(crate) a_stride: usize,
+    /// Rows of `b_stride`, of which the first `panels` panels count.
     pub(crate) b: &'a [f32],
-    pub(crate) b_panel: usize,
+    pub(crate) b_stride: usize,
     pub(crate) panels: usize,
-    /// Chunks of `a` and of each panel of `b`.
-    pub(crate) chunks: usize,
+    /// Rows of both.
+    pub(crate) points: usize,
     /// Whether `c` begins with 0 instead of what is there.
     pub(crate) fresh: bool,
-    /// `PANEL` rows `columns` apart.
+    /// [`PANEL`] rows `c_stride` apart.
     pub(crate) c: &'a mut [f32],
-    pub(crate) columns: usize,
+    pub(crate) c_stride: usize,
 }
 
-impl ChunkOuter<'_> {
+impl OuterProduct<'_> {
     /// Computes it, on the register tile that suits the vectors.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
-        assert!(self.chunks > 0 && self.panels > 0);
-        assert!(self.a.len() >= self.chunks * CHUNK);
-        assert!(self.b.len() >= (self.panels - 1) * self.b_panel + self.chunks * CHUNK);
-        assert!(self.c.len() >= (PANEL - 1) * self.columns + self.panels * PANEL);
+        assert!(self.points > 0 && self.panels > 0);
+        assert!(self.a.len() >= (self.points - 1) * self.a_stride + PANEL);
+        assert!(self.b.len() >= (self.points - 1) * self.b_stride + self.panels * PANEL);
+        assert!(self.c.len() >= (PANEL - 1) * self.c_stride + self.panels * PANEL);
         let mut p = 0;
         while p < self.panels {
-            // The halves of a panel's rows, or a third each of 6, 6 and 4.
+            // The halves of a panel's rows, or 6, 6 and 4 of them.
             p += match (S::F32_LANES, self.panels - p) {
                 (16, 1) => self.tile::<S, 16, 1, 1>(simd, p, 0),
                 (16, _) => {
@@ -334,42 +379,41 @@ impl ChunkOuter<'_> {
     ) -> usize {
         debug_assert_eq!(L * S::F32_LANES, PANEL);
         let mut acc = [[[simd.splat_f32s(0.0); L]; P]; M];
-        let c = &mut self.c[i * self.columns + panel * PANEL..];
+        let c = &mut self.c[i * self.c_stride + panel * PANEL..];
         if !self.fresh {
             for m in 0..M {
                 for p in 0..P {
-                    acc[m][p] = row_from::<S, L>(&c[m * self.columns + p * PANEL..]);
+                    acc[m][p] = row_from::<S, L>(&c[m * self.c_stride + p * PANEL..]);
                 }
             }
         }
-        for n in 0..self.chunks {
-            // SAFETY: `run` has asserted that all chunks are inside `a` and `b`.
+        for t in 0..self.points {
+            // SAFETY: `run` has asserted that so many rows are inside; i + M is at
+            // most PANEL.
             let (a, b) = unsafe {
                 (
-                    self.a.as_ptr().add(n * CHUNK + i),
-                    self.b.as_ptr().add(n * CHUNK + panel * self.b_panel),
+                    self.a.as_ptr().add(t * self.a_stride + i),
+                    self.b.as_ptr().add(t * self.b_stride + panel * PANEL),
                 )
             };
-            for r in 0..CHUNK_ROWS {
-                let mut line = [[simd.splat_f32s(0.0); L]; P];
+            let mut line = [[simd.splat_f32s(0.0); L]; P];
+            for p in 0..P {
+                // SAFETY: as above.
+                line[p] = unsafe { load(b.add(p * PANEL)) };
+            }
+            for m in 0..M {
+                // SAFETY: as above.
+                let x = simd.splat_f32s(unsafe { *a.add(m) });
                 for p in 0..P {
-                    // SAFETY: as above, r < CHUNK_ROWS.
-                    line[p] = unsafe { load(b.add(p * self.b_panel + r * PANEL)) };
-                }
-                for m in 0..M {
-                    // SAFETY: as above, i + M <= PANEL.
-                    let x = simd.splat_f32s(unsafe { *a.add(r * PANEL + m) });
-                    for p in 0..P {
-                        for l in 0..L {
-                            acc[m][p][l] = mul_add(simd, x, line[p][l], acc[m][p][l]);
-                        }
+                    for l in 0..L {
+                        acc[m][p][l] = mul_add(simd, x, line[p][l], acc[m][p][l]);
                     }
                 }
             }
         }
         for m in 0..M {
             for p in 0..P {
-                c[m * self.columns + p * PANEL..][..PANEL]
+                c[m * self.c_stride + p * PANEL..][..PANEL]
                     .copy_from_slice(row_of::<S, L>(&acc[m][p]));
             }
         }

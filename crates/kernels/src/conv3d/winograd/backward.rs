@@ -14,10 +14,10 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::forward::{Load, clear_missing, region, tiles};
+use super::forward::{Load, region, tiles, within};
 use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{CHUNK_ROWS, ChunkOuter, PANEL};
+use crate::micro::{Aligned, CHUNK_ROWS, OuterProduct, PANEL};
 use crate::threads::Shared;
 
 /// Floats of the transformed tiles of a batch: 24 MB of a third-level cache.
@@ -27,6 +27,10 @@ const BATCH: usize = 6 << 20;
 const LEAST_BLOCKS: usize = 4;
 /// Floats of the sums of a stretch of output channels: 48 MB.
 const SUMS: usize = 12 << 20;
+
+/// Tiles whose outer products are summed in registers at a time: 64 rows of 128
+/// channels are 32 KB, most of a first-level cache.
+const POINTS: usize = 64;
 
 /// How the tiles and the output channels are batched.
 struct Batches {
@@ -62,6 +66,7 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
     let transformed = Tiles {
         many: tiles(&cut, blocks),
         channels: size.in_c + outputs,
+        chunk: false,
     };
     cut.frequencies() * size.in_c * outputs + transformed.len(&cut) + threads * region(&cut, size)
 }
@@ -83,6 +88,7 @@ pub(super) fn run(
     let inputs = Tiles {
         many,
         channels: in_c,
+        chunk: false,
     };
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (u, regions) = scratch.split_at_mut(f * many * batches.outputs);
@@ -92,6 +98,7 @@ pub(super) fn run(
         let gradients = Tiles {
             many,
             channels: outputs,
+            chunk: false,
         };
         let sums = &mut sums[..f * in_c * outputs];
         for first in (0..all).step_by(batches.blocks) {
@@ -188,57 +195,47 @@ impl WithSimd for Gradients<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         /// Floats of the gradients of one vector of one tile, with m = 4.
         const TILE: usize = 64 * PANEL;
-        #[repr(align(64))]
-        struct Padded([f32; TILE]);
         let (cut, y) = (self.cut, self.size.output());
         let (n, first, many) = cut.block_at(self.block);
         let stride = [y.space[1] * y.space[2] * y.c, y.space[2] * y.c, y.c];
         let mut buffer = Buffer::new(simd);
-        let mut padded = Padded([0.0f32; TILE]);
+        let mut padded = Aligned([0.0f32; TILE]);
         let padded = &mut padded.0;
-        let within = Lines {
+        let within_tile = Lines {
             at: 0,
             stride: [16 * S::F32_LANES, 4 * S::F32_LANES, S::F32_LANES],
         };
-        let mut t = self.tile;
-        for d in 0..many[0] {
-            for h in 0..many[1] {
-                for w in 0..many[2] {
-                    let at = [first[0] + d, first[1] + h, first[2] + w];
-                    let start: [usize; 3] = std::array::from_fn(|axis| at[axis] * cut.m[axis]);
-                    let inside: [usize; 3] =
-                        std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-                    for o in (0..self.channels.len()).step_by(S::F32_LANES) {
-                        let from = y.at(n, start) + self.channels.start + o;
-                        let into = self.layout.lines(cut, t, o);
-                        let gradients = if inside == cut.m {
-                            (self.d_out, Lines { at: from, stride })
-                        } else {
-                            // Zeros where the tile leaves the volume.
-                            for zero in (0..TILE).step_by(S::F32_LANES) {
-                                tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
+        for t in 0..many.iter().product() {
+            let place = within(many, t);
+            let start: [usize; 3] =
+                std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
+            let inside: [usize; 3] =
+                std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
+            for o in (0..self.channels.len()).step_by(S::F32_LANES) {
+                let from = y.at(n, start) + self.channels.start + o;
+                let gradients = if inside == cut.m {
+                    (self.d_out, Lines { at: from, stride })
+                } else {
+                    // Zeros where the tile leaves the volume.
+                    for zero in (0..TILE).step_by(S::F32_LANES) {
+                        tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
+                    }
+                    for d in 0..inside[0] {
+                        for h in 0..inside[1] {
+                            for w in 0..inside[2] {
+                                let at = from + d * stride[0] + h * stride[1] + w * stride[2];
+                                let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
+                                tile::store::<S>(padded, to, load::<S>(self.d_out, at));
                             }
-                            for d in 0..inside[0] {
-                                for h in 0..inside[1] {
-                                    for w in 0..inside[2] {
-                                        let at =
-                                            from + d * stride[0] + h * stride[1] + w * stride[2];
-                                        let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
-                                        let value = load::<S>(self.d_out, at);
-                                        tile::store::<S>(padded, to, value);
-                                    }
-                                }
-                            }
-                            (&padded[..], within)
-                        };
-                        let into = (self.u, into);
-                        // SAFETY: blocks write different tiles of u, which are
-                        // read when all are done.
-                        unsafe {
-                            tile::output_adjoint(simd, cut.m, &mut buffer, gradients, into);
                         }
                     }
-                    t += 1;
+                    (&padded[..], within_tile)
+                };
+                let into = (self.u, self.layout.lines(cut, self.tile + t, o));
+                // SAFETY: blocks write different tiles of u, which are read
+                // when all are done.
+                unsafe {
+                    tile::output_adjoint(simd, cut.m, &mut buffer, gradients, into);
                 }
             }
         }
@@ -248,8 +245,8 @@ impl WithSimd for Gradients<'_> {
 /// The outer products of one frequency.
 struct Frequency<'a> {
     /// Tiles of this frequency.
-    v: &'a mut [f32],
-    u: &'a mut [f32],
+    v: &'a [f32],
+    u: &'a [f32],
     inputs: Tiles,
     gradients: Tiles,
     tiles: usize,
@@ -272,22 +269,24 @@ impl WithSimd for Frequency<'_> {
             fresh,
             c,
         } = self;
-        clear_missing(v, inputs, tiles);
-        clear_missing(u, gradients, tiles);
         let outputs = gradients.channels;
-        for o in (0..outputs).step_by(2 * PANEL) {
-            for (panel, v) in v.chunks_exact(inputs.panel()).enumerate() {
-                ChunkOuter {
-                    a: v,
-                    b: &u[o / PANEL * gradients.panel()..],
-                    b_panel: gradients.panel(),
-                    panels: 2.min((outputs - o) / PANEL),
-                    chunks: tiles.div_ceil(CHUNK_ROWS),
-                    fresh,
-                    c: &mut c[panel * PANEL * outputs + o..],
-                    columns: outputs,
+        for first in (0..tiles).step_by(POINTS) {
+            let points = POINTS.min(tiles - first);
+            for o in (0..outputs).step_by(2 * PANEL) {
+                for i in (0..inputs.channels).step_by(PANEL) {
+                    OuterProduct {
+                        a: &v[first * inputs.channels + i..],
+                        a_stride: inputs.channels,
+                        b: &u[first * outputs + o..],
+                        b_stride: outputs,
+                        panels: 2.min((outputs - o) / PANEL),
+                        points,
+                        fresh: fresh && first == 0,
+                        c: &mut c[i * outputs + o..],
+                        c_stride: outputs,
+                    }
+                    .run(simd);
                 }
-                .run(simd);
             }
         }
     }
@@ -322,8 +321,9 @@ impl WithSimd for Back<'_> {
         let [kd, kh, kw] = size.kernel;
         let ([md, mh, mw], [ad, ah, aw]) = (cut.m, cut.a);
         let zero = simd.splat_f32s(0.0);
-        let mut by_d = [zero; 3 * MOST * MOST];
-        let mut by_h = [zero; 9 * MOST];
+        let mut by_d = Aligned([zero; 3 * MOST * MOST]);
+        let mut by_h = Aligned([zero; 9 * MOST]);
+        let (by_d, by_h) = (&mut by_d.0, &mut by_h.0);
         for o in (0..outputs).step_by(S::F32_LANES) {
             for fhw in 0..ah * aw {
                 let mut line = [zero; MOST];

@@ -18,7 +18,7 @@ use super::cut::Cut;
 use super::form::{self, MOST};
 use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, row_of};
+use crate::micro::{Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, fence, row_of, stream};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
@@ -34,8 +34,10 @@ const BATCH: usize = 6 << 20;
 /// Fewest blocks of a batch: below, reading the weights costs more than the
 /// products.
 const LEAST_BLOCKS: usize = 4;
-/// Floats of the transformed weights of a stretch of output channels: 48 MB.
-const STRETCH: usize = 12 << 20;
+/// Floats of the transformed weights of a stretch of output channels: 24 MB.
+const STRETCH: usize = 6 << 20;
+/// Floats of an output that is written past the caches: 32 MB.
+const STREAMED: usize = 8 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
 /// How tiles and output channels are batched.
@@ -98,6 +100,7 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
     let transformed = Tiles {
         many: tiles(&cut, blocks),
         channels: size.in_c + at_once,
+        chunk: false,
     };
     cut.frequencies() * size.in_c * outputs
         + threads * region(&cut, size)
@@ -134,6 +137,11 @@ pub(super) fn run(
         shape,
         crop,
         accumulate,
+        // Whole cache lines of a tensor that no cache would keep.
+        stream: !accumulate
+            && shape.len() >= STREAMED
+            && shape.c.is_multiple_of(PANEL)
+            && data.as_mut_ptr().addr().is_multiple_of(64),
         moments: moments.as_ref(),
     };
     if batches.alone {
@@ -177,13 +185,18 @@ fn together(
     let inputs = Tiles {
         many,
         channels: in_c,
+        chunk: false,
     };
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (p, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let channels = batches.outputs.min(size.out_c - o0);
-        let products = Tiles { many, channels };
+        let products = Tiles {
+            many,
+            channels,
+            chunk: false,
+        };
         let kernels = &mut kernels[..f * in_c * channels];
         transform_weights(context, size, cut, weights, o0..o0 + channels, kernels);
         let kernels = &*kernels;
@@ -294,8 +307,9 @@ impl WithSimd for Weights<'_> {
         let [kd, kh, kw] = self.size.kernel;
         let ([md, mh, mw], [ad, ah, aw]) = (self.cut.m, self.cut.a);
         let zero = simd.splat_f32s(0.0);
-        let mut by_w = [zero; 9 * MOST];
-        let mut by_h = [zero; 3 * MOST * MOST];
+        let mut by_w = Aligned([zero; 9 * MOST]);
+        let mut by_h = Aligned([zero; 3 * MOST * MOST]);
+        let (by_w, by_h) = (&mut by_w.0, &mut by_h.0);
         for i in self.channels {
             for lane in (0..PANEL).step_by(S::F32_LANES) {
                 for dh in 0..kd * kh {
@@ -362,40 +376,44 @@ impl WithSimd for Frequency<'_> {
             products,
             tiles,
         } = self;
-        clear_missing(v, inputs, tiles);
-        let panel_weights = inputs.channels * PANEL;
-        // Two panels of weights stay in the first-level cache for all tiles.
-        for (pair, p) in p.chunks_mut(2 * products.panel()).enumerate() {
-            let panels = p.len() / products.panel();
-            let (first, second) = p.split_at_mut(products.panel());
-            let b = &kernels[2 * pair * panel_weights..];
-            for tile in (0..tiles).step_by(CHUNK_ROWS) {
-                let at = tile * PANEL;
-                ChunkProduct {
-                    a: &v[at..],
-                    a_stride: inputs.panel(),
-                    b,
-                    panels,
-                    k: inputs.channels,
-                    c: [&mut first[at..], second.get_mut(at..).unwrap_or(&mut [])],
-                    next_b: b.as_ptr(),
+        // Zeros for the tiles that the last chunk lacks.
+        let (in_c, out_c) = (inputs.channels, products.channels);
+        v[tiles * in_c..tiles.next_multiple_of(CHUNK_ROWS) * in_c].fill(0.0);
+        let mut packed = Aligned([0.0; MOST_CHANNELS * CHUNK_ROWS]);
+        for tile in (0..tiles).step_by(CHUNK_ROWS) {
+            for i0 in (0..in_c).step_by(MOST_CHANNELS) {
+                let k = MOST_CHANNELS.min(in_c - i0);
+                for r in 0..CHUNK_ROWS {
+                    let row = &v[(tile + r) * in_c + i0..][..k];
+                    for i in (0..k).step_by(S::F32_LANES) {
+                        let at = i / PANEL * CHUNK + r * PANEL + i % PANEL;
+                        tile::store::<S>(&mut packed.0, at, load::<S>(row, i));
+                    }
                 }
-                .run(simd);
+                for o in (0..out_c).step_by(2 * PANEL) {
+                    let b = &kernels[o * in_c + i0 * PANEL..];
+                    ChunkProduct {
+                        a: &packed.0,
+                        b,
+                        b_panel: in_c * PANEL,
+                        panels: 2.min((out_c - o) / PANEL),
+                        k,
+                        fresh: i0 == 0,
+                        c: &mut p[tile * out_c + o..],
+                        c_stride: out_c,
+                        c_panel: PANEL,
+                        next_b: b.as_ptr(),
+                    }
+                    .run(simd);
+                }
             }
         }
     }
 }
 
-/// Zeros for the tiles that the last chunk lacks, of one frequency.
-#[inline(always)]
-pub(super) fn clear_missing(frequency: &mut [f32], layout: Tiles, tiles: usize) {
-    let all = tiles.next_multiple_of(CHUNK_ROWS);
-    if tiles < all {
-        for panel in frequency.chunks_exact_mut(layout.panel()) {
-            panel[tiles * PANEL..all * PANEL].fill(0.0);
-        }
-    }
-}
+/// Input channels of a product summed in registers: 256 by twelve tiles are
+/// 12 KB, a quarter of a first-level cache.
+const MOST_CHANNELS: usize = 256;
 
 /// A block alone, from its input to its outputs.
 struct Alone<'a> {
@@ -419,6 +437,7 @@ impl WithSimd for Alone<'_> {
         let inputs = Tiles {
             many: CHUNK_ROWS,
             channels: in_c,
+            chunk: true,
         };
         let (v, rest) = self.mine.split_at_mut(inputs.len(cut));
         let (p, region) = rest.split_at_mut(f * CHUNK_ROWS * at_once);
@@ -432,27 +451,33 @@ impl WithSimd for Alone<'_> {
             tile: 0,
         }
         .with_simd(simd);
-        for v in v.chunks_exact_mut(inputs.frequency()) {
-            clear_missing(v, inputs, tiles);
+        if tiles < CHUNK_ROWS {
+            // Zeros for the tiles that the block lacks.
+            for chunk in v.chunks_exact_mut(CHUNK) {
+                chunk[tiles * PANEL..].fill(0.0);
+            }
         }
         for o in (0..out_c).step_by(at_once) {
             let channels = at_once.min(out_c - o);
             let products = Tiles {
                 many: CHUNK_ROWS,
                 channels,
+                chunk: true,
             };
             let v = v.chunks_exact(inputs.frequency());
             let p_all = p.chunks_exact_mut(products.frequency());
-            for (frequency, (v, p)) in v.zip(p_all).enumerate() {
+            for (frequency, (a, c)) in v.zip(p_all).enumerate() {
                 let b = &self.kernels[(frequency * out_c + o) * in_c..];
-                let (first, second) = p.split_at_mut(CHUNK);
                 ChunkProduct {
-                    a: v,
-                    a_stride: CHUNK,
+                    a,
                     b,
+                    b_panel: in_c * PANEL,
                     panels: channels / PANEL,
                     k: in_c,
-                    c: [first, second],
+                    fresh: true,
+                    c,
+                    c_stride: PANEL,
+                    c_panel: CHUNK,
                     next_b: b.as_ptr().wrapping_add(out_c * in_c),
                 }
                 .run(simd);
@@ -525,28 +550,28 @@ impl WithSimd for Load<'_> {
                 }
             }
             let stride = [extent[1] * line, line, channels];
-            let mut t = tile;
-            for d in 0..many[0] {
-                for h in 0..many[1] {
-                    for w in 0..many[2] {
-                        let at = d * cut.m[0] * stride[0]
-                            + h * cut.m[1] * stride[1]
-                            + w * cut.m[2] * stride[2];
-                        for c in (0..channels).step_by(S::F32_LANES) {
-                            let from = Lines { at: at + c, stride };
-                            let into = layout.lines(cut, t, c0 + c);
-                            // SAFETY: tasks write different tiles of v, which are
-                            // read when all are done.
-                            unsafe {
-                                tile::input(simd, cut.m, &mut buffer, (region, from), (v, into));
-                            }
-                        }
-                        t += 1;
+            for t in 0..many.iter().product() {
+                let [d, h, w] = within(many, t);
+                let at =
+                    d * cut.m[0] * stride[0] + h * cut.m[1] * stride[1] + w * cut.m[2] * stride[2];
+                for c in (0..channels).step_by(S::F32_LANES) {
+                    let from = Lines { at: at + c, stride };
+                    let into = layout.lines(cut, tile + t, c0 + c);
+                    // SAFETY: tasks write different tiles of v, which are read
+                    // when all are done.
+                    unsafe {
+                        tile::input(simd, cut.m, &mut buffer, (region, from), (v, into));
                     }
                 }
             }
         }
     }
+}
+
+/// The place of tile `t` of a block of `many` tiles along each axis.
+#[inline(always)]
+pub(super) fn within(many: [usize; 3], t: usize) -> [usize; 3] {
+    [t / (many[1] * many[2]), t / many[2] % many[1], t % many[2]]
 }
 
 /// Where the outputs go and what happens to them on the way.
@@ -561,6 +586,8 @@ struct Outputs<'a> {
     shape: Shape,
     crop: [usize; 3],
     accumulate: bool,
+    /// Whether outputs go past the caches.
+    stream: bool,
     moments: Option<&'a Shared<'a, f64>>,
 }
 
@@ -608,47 +635,45 @@ impl WithSimd for Back<'_> {
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
-        let mut t = tile;
-        for d in 0..many[0] {
-            for h in 0..many[1] {
-                for w in 0..many[2] {
-                    let at = [first[0] + d, first[1] + h, first[2] + w];
-                    let start: [usize; 3] = std::array::from_fn(|axis| at[axis] * cut.m[axis]);
-                    let inside: [usize; 3] =
-                        std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-                    let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
-                    let to = shape.at(n, place) + c0;
-                    let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
-                    assert!(to + last.sum::<usize>() + width <= outputs.data.len());
-                    for o in (0..width).step_by(S::F32_LANES) {
-                        let zero = simd.splat_f32s(0.0);
-                        let mut finish = Finish::<S> {
-                            // SAFETY: inside by the assert above.
-                            to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
-                            stride,
-                            inside,
-                            bias: match outputs.bias {
-                                Some(bias) => load::<S>(bias, c0 + o),
-                                None => zero,
-                            },
-                            accumulate: outputs.accumulate,
-                            measured: moments.is_some(),
-                            pivot: zero,
-                            sum: zero,
-                            squares: zero,
-                        };
-                        let from = layout.lines(cut, t, o);
-                        let ahead = layout.panel();
-                        tile::output(simd, cut.m, &mut buffer, (p, from, ahead), &mut finish);
-                        if let Some((sums, squares)) = &mut moments {
-                            let count = inside.iter().product::<usize>() as f64;
-                            let lanes = o..o + S::F32_LANES;
-                            finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
-                        }
-                    }
-                    t += 1;
+        for t in 0..many.iter().product() {
+            let place = within(many, t);
+            let start: [usize; 3] =
+                std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
+            let inside: [usize; 3] =
+                std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
+            let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
+            let to = shape.at(n, place) + c0;
+            let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
+            assert!(to + last.sum::<usize>() + width <= outputs.data.len());
+            for o in (0..width).step_by(S::F32_LANES) {
+                let zero = simd.splat_f32s(0.0);
+                let mut finish = Finish::<S> {
+                    // SAFETY: inside by the assert above.
+                    to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
+                    stride,
+                    inside,
+                    bias: match outputs.bias {
+                        Some(bias) => load::<S>(bias, c0 + o),
+                        None => zero,
+                    },
+                    accumulate: outputs.accumulate,
+                    stream: outputs.stream,
+                    measured: moments.is_some(),
+                    pivot: zero,
+                    sum: zero,
+                    squares: zero,
+                };
+                let from = (p, layout.lines(cut, tile + t, o));
+                tile::output(simd, cut.m, &mut buffer, from, &mut finish);
+                if let Some((sums, squares)) = &mut moments {
+                    let count = inside.iter().product::<usize>() as f64;
+                    let lanes = o..o + S::F32_LANES;
+                    finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
                 }
             }
+        }
+        if outputs.stream {
+            fence();
         }
     }
 }
@@ -664,6 +689,7 @@ struct Finish<S: Simd> {
     inside: [usize; 3],
     bias: S::f32s,
     accumulate: bool,
+    stream: bool,
     measured: bool,
     pivot: S::f32s,
     sum: S::f32s,
@@ -685,14 +711,19 @@ impl<S: Simd> tile::Sink<S> for Finish<S> {
                 // SAFETY: `Back` has asserted that the tile is inside the target.
                 // Every output voxel belongs to one tile, and tasks differ in
                 // their tiles or in their channels.
-                let to = unsafe { self.to.add(at + d * self.stride[0]) }.cast::<S::f32s>();
+                let to = unsafe { self.to.add(at + d * self.stride[0]) };
                 let mut value = simd.add_f32s(line[d], self.bias);
                 if self.accumulate {
                     // SAFETY: as above.
-                    value = simd.add_f32s(value, unsafe { to.read_unaligned() });
+                    value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
                 }
-                // SAFETY: as above.
-                unsafe { to.write_unaligned(value) };
+                if self.stream {
+                    // SAFETY: as above; `run` has seen to the alignment.
+                    unsafe { stream::<S>(to, value) };
+                } else {
+                    // SAFETY: as above.
+                    unsafe { to.cast::<S::f32s>().write_unaligned(value) };
+                }
                 if self.measured {
                     let difference = simd.sub_f32s(value, self.pivot);
                     self.sum = simd.add_f32s(self.sum, difference);

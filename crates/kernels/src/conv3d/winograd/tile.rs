@@ -11,7 +11,7 @@ use pulp::Simd;
 
 use super::cut::Cut;
 use super::form::{Input, Line, MOST, Output, OutputAdjoint};
-use crate::micro::{PANEL, prefetch};
+use crate::micro::PANEL;
 use crate::threads::Shared;
 
 /// Vectors of a tile.
@@ -29,13 +29,16 @@ impl<S: Simd> Buffer<S> {
     }
 }
 
-/// Transformed tiles, `[frequency][panel of channels][tile][PANEL]`: the rows of a
-/// matrix product lie one behind the other.
+/// How transformed tiles lie in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles {
     /// How many there is room for.
     pub(super) many: usize,
     pub(super) channels: usize,
+    /// `[frequency][panel][tile][PANEL]`, as a register tile wants one chunk of
+    /// them; else `[frequency][tile][channel]`, so that memory is touched in
+    /// long runs.
+    pub(super) chunk: bool,
 }
 
 impl Tiles {
@@ -49,17 +52,22 @@ impl Tiles {
         self.many * self.channels
     }
 
-    /// Floats of one panel of one frequency.
-    pub(super) fn panel(self) -> usize {
-        self.many * PANEL
+    /// Distances of tiles and of panels.
+    #[inline(always)]
+    pub(super) fn strides(self) -> (usize, usize) {
+        if self.chunk {
+            (PANEL, self.many * PANEL)
+        } else {
+            (self.channels, PANEL)
+        }
     }
 
     /// The frequencies of one vector of channels of one tile.
     #[inline(always)]
     pub(super) fn lines(self, cut: &Cut, tile: usize, channel: usize) -> Lines {
-        let [_, ah, aw] = cut.a;
+        let ([_, ah, aw], (tiles, panels)) = (cut.a, self.strides());
         Lines {
-            at: channel / PANEL * self.panel() + tile * PANEL + channel % PANEL,
+            at: tile * tiles + channel / PANEL * panels + channel % PANEL,
             stride: [ah * aw, aw, 1].map(|many| many * self.frequency()),
         }
     }
@@ -150,7 +158,7 @@ pub(super) unsafe fn input<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let mut sink = Frequencies::new::<S>(to, into, m.map(|m| Input::SIZES[m].1));
-    through::<S, Input>(simd, m, buffer, (x, from, 0), &mut sink);
+    through::<S, Input>(simd, m, buffer, (x, from), &mut sink);
 }
 
 /// One vector of channels from `dy` through `A` to the frequencies of `to`.
@@ -166,20 +174,19 @@ pub(super) unsafe fn output_adjoint<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let mut sink = Frequencies::new::<S>(to, into, m.map(|m| OutputAdjoint::SIZES[m].1));
-    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from, 0), &mut sink);
+    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from), &mut sink);
 }
 
-/// One vector of channels from the frequencies of `p` through `A'` to `sink`;
-/// what lies `ahead` floats further is fetched on the way.
+/// One vector of channels from the frequencies of `p` through `A'` to `sink`.
 #[inline(always)]
 pub(super) fn output<S: Simd>(
     simd: S,
     m: [usize; 3],
     buffer: &mut Buffer<S>,
-    (p, from, ahead): (&[f32], Lines, usize),
+    (p, from): (&[f32], Lines),
     sink: &mut impl Sink<S>,
 ) {
-    through::<S, Output>(simd, m, buffer, (p, from, ahead), sink);
+    through::<S, Output>(simd, m, buffer, (p, from), sink);
 }
 
 /// Where transformed tiles go.
@@ -223,7 +230,7 @@ fn through<S: Simd, L: Line>(
     simd: S,
     m: [usize; 3],
     buffer: &mut Buffer<S>,
-    (from, lines, ahead): (&[f32], Lines, usize),
+    (from, lines): (&[f32], Lines),
     sink: &mut impl Sink<S>,
 ) {
     let sizes = m.map(|m| L::SIZES[m]);
@@ -232,9 +239,9 @@ fn through<S: Simd, L: Line>(
     let buffer = &mut buffer.0;
     let (out_w, out_h) = (sizes[2].1, sizes[1].1);
     if m[1] == 4 && m[2] == 4 {
-        planes::<S, L, 4>(simd, buffer, (from, lines, ahead), many[0]);
+        planes::<S, L, 4>(simd, buffer, (from, lines), many[0]);
     } else {
-        by_form!(m[2], M => along_w::<S, L, M>(simd, buffer, (from, lines, ahead), [many[0], many[1]]));
+        by_form!(m[2], M => along_w::<S, L, M>(simd, buffer, (from, lines), [many[0], many[1]]));
         by_form!(m[1], M => along_h::<S, L, M>(simd, buffer, many[0], out_w));
     }
     by_form!(m[0], M => along_d::<S, L, M>(simd, buffer, [out_h, out_w], sink));
@@ -245,7 +252,7 @@ fn through<S: Simd, L: Line>(
 fn planes<S: Simd, L: Line, const M: usize>(
     simd: S,
     buffer: &mut [S::f32s; VECTORS],
-    (from, lines, ahead): (&[f32], Lines, usize),
+    (from, lines): (&[f32], Lines),
     depth: usize,
 ) {
     let (taken, given) = L::SIZES[M];
@@ -259,9 +266,6 @@ fn planes<S: Simd, L: Line, const M: usize>(
                 let at = row.wrapping_add(w * lines.stride[2]);
                 // SAFETY: `through` has asserted that the tile is inside `from`.
                 line[w] = unsafe { at.cast::<S::f32s>().read_unaligned() };
-                if ahead > 0 {
-                    prefetch(at.wrapping_add(ahead));
-                }
             }
             plane[h] = L::apply(simd, M, line);
         }
@@ -283,7 +287,7 @@ fn planes<S: Simd, L: Line, const M: usize>(
 fn along_w<S: Simd, L: Line, const M: usize>(
     simd: S,
     buffer: &mut [S::f32s; VECTORS],
-    (from, lines, ahead): (&[f32], Lines, usize),
+    (from, lines): (&[f32], Lines),
     [depth, height]: [usize; 2],
 ) {
     let (taken, given) = L::SIZES[M];
@@ -299,10 +303,6 @@ fn along_w<S: Simd, L: Line, const M: usize>(
                         .cast::<S::f32s>()
                         .read_unaligned()
                 };
-                if ahead > 0 {
-                    let at = start + w * lines.stride[2] + ahead;
-                    prefetch(from.as_ptr().wrapping_add(at));
-                }
             }
             let line = L::apply(simd, M, line);
             let to = &mut buffer[(d * MOST + h) * MOST..][..MOST];
