@@ -1,6 +1,10 @@
 //! The weight gradient.
 //!
-//! A batch of tiles is transformed, input and output gradient, into
+//! Where the sums of all frequencies nearly fit the second-level cache, a slab of
+//! blocks is one task: each block is transformed and multiplied without leaving
+//! that cache. Slabs are cut by the problem and added in order.
+//!
+//! Else a batch of tiles is transformed, input and output gradient, into
 //! `[frequency][tile][channel]`; then each frequency adds its outer products to
 //! `[frequency][i][o]`. Both halves are cut by the problem. The sums of a
 //! stretch of output channels are transformed back when all batches are in.
@@ -28,6 +32,13 @@ const LEAST_BLOCKS: usize = 4;
 /// Floats of the sums of a stretch of output channels: 48 MB.
 const SUMS: usize = 12 << 20;
 
+/// Floats of sums of a slab: 1 MB, half of a second-level cache of 2 MB.
+const SLAB_SUMS: usize = 256 << 10;
+/// Stretches of output channels up to which slabs are used: for each the input
+/// is transformed anew.
+const SLAB_STRETCHES: usize = 2;
+/// Most slabs: enough for 16 threads.
+const SLABS: usize = 16;
 /// Tiles whose outer products are summed in registers at a time: 64 rows of 128
 /// channels are 32 KB, most of a first-level cache.
 const POINTS: usize = 64;
@@ -39,6 +50,34 @@ struct Batches {
     blocks: usize,
     /// Output channels of a stretch.
     outputs: usize,
+}
+
+/// Slabs of blocks.
+struct Slabs {
+    cut: Cut,
+    /// How many.
+    many: usize,
+    /// Output channels of a stretch.
+    outputs: usize,
+}
+
+impl Slabs {
+    /// `None` where the sums are too large for them.
+    fn new(size: &Size) -> Option<Self> {
+        let cut = Cut::new(size, CHUNK_ROWS);
+        let most = SLAB_SUMS / (cut.frequencies() * size.in_c) / PANEL * PANEL;
+        let stretches = size.out_c.div_ceil(most.max(1));
+        (stretches <= SLAB_STRETCHES).then(|| Self {
+            cut,
+            many: SLABS.min(size.n * cut.count()),
+            outputs: most.min(size.out_c),
+        })
+    }
+
+    /// Floats of the sums of a slab.
+    fn sums(&self, size: &Size) -> usize {
+        self.cut.frequencies() * size.in_c * self.outputs
+    }
 }
 
 impl Batches {
@@ -58,6 +97,10 @@ impl Batches {
 
 /// Floats of scratch memory with `threads` workers.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
+    if let Some(slabs) = Slabs::new(size) {
+        let block = slabs.cut.frequencies() * CHUNK_ROWS * (size.in_c + slabs.outputs);
+        return slabs.many * slabs.sums(size) + threads * (block + region(&slabs.cut, size));
+    }
     let Batches {
         cut,
         blocks,
@@ -80,6 +123,15 @@ pub(super) fn run(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
+    if let Some(slabs) = Slabs::new(&size) {
+        for o in (0..size.out_c).step_by(slabs.outputs) {
+            let channels = o..(o + slabs.outputs).min(size.out_c);
+            in_slabs(
+                context, problem, &slabs, channels, d_out, d_weights, scratch,
+            );
+        }
+        return;
+    }
     let batches = Batches::new(&size);
     let (cut, in_c) = (&batches.cut, size.in_c);
     let f = cut.frequencies();
@@ -160,7 +212,7 @@ pub(super) fn run(
                     });
                 });
         }
-        let shared = Shared::new(d_weights);
+        let shared = Shared::new(&mut *d_weights);
         context.threads.for_each(in_c, |i| {
             context.isa.run(Back {
                 size: &size,
@@ -172,6 +224,125 @@ pub(super) fn run(
                 shared: &shared,
             });
         });
+    }
+}
+
+/// Slabs of blocks, each by one worker, for some output channels.
+fn in_slabs(
+    context: Context<'_>,
+    problem: &Problem<'_>,
+    slabs: &Slabs,
+    channels: std::ops::Range<usize>,
+    d_out: &[f32],
+    d_weights: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let (size, cut) = (&problem.size(), &slabs.cut);
+    let (in_c, outputs) = (size.in_c, channels.len());
+    let one = cut.frequencies() * in_c * outputs;
+    let (sums, scratch) = scratch.split_at_mut(slabs.many * slabs.sums(size));
+    let sums = &mut sums[..slabs.many * one];
+    let all = size.n * cut.count();
+    let tiles = |channels| Tiles {
+        many: CHUNK_ROWS,
+        channels,
+        chunk: false,
+    };
+    let (inputs, gradients) = (tiles(in_c), tiles(outputs));
+    context
+        .threads
+        .for_each_chunk(sums, one, scratch, |slab, sums, mine| {
+            let (v, rest) = mine.split_at_mut(inputs.len(cut));
+            let (u, region) = rest.split_at_mut(gradients.len(cut));
+            let blocks = slab * all / slabs.many..(slab + 1) * all / slabs.many;
+            for block in blocks.clone() {
+                context.isa.run(Load {
+                    problem,
+                    cut,
+                    block,
+                    region,
+                    v: &Shared::new(&mut *v),
+                    layout: inputs,
+                    tile: 0,
+                });
+                context.isa.run(Gradients {
+                    size,
+                    cut,
+                    d_out,
+                    block,
+                    channels: channels.clone(),
+                    u: &Shared::new(&mut *u),
+                    layout: gradients,
+                    tile: 0,
+                });
+                context.isa.run(Frequencies {
+                    v,
+                    u,
+                    inputs,
+                    gradients,
+                    tiles: cut.block_tiles_at(block),
+                    fresh: block == blocks.start,
+                    sums,
+                });
+            }
+        });
+    let (first, others) = sums.split_at_mut(one);
+    context
+        .threads
+        .for_each_chunk(first, in_c * outputs, &mut [], |frequency, sums, _| {
+            for other in others.chunks_exact(one) {
+                let other = &other[frequency * in_c * outputs..][..in_c * outputs];
+                sums.iter_mut()
+                    .zip(other)
+                    .for_each(|(to, from)| *to += from);
+            }
+        });
+    let shared = Shared::new(d_weights);
+    context.threads.for_each(in_c, |i| {
+        context.isa.run(Back {
+            size,
+            cut,
+            sums: first,
+            i,
+            o0: channels.start,
+            outputs,
+            shared: &shared,
+        });
+    });
+}
+
+/// The outer products of all frequencies of a block.
+struct Frequencies<'a> {
+    v: &'a [f32],
+    u: &'a [f32],
+    inputs: Tiles,
+    gradients: Tiles,
+    tiles: usize,
+    fresh: bool,
+    /// `[frequency][i][o]`.
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Frequencies<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let v = self.v.chunks_exact(self.inputs.frequency());
+        let u = self.u.chunks_exact(self.gradients.frequency());
+        let one = self.inputs.channels * self.gradients.channels;
+        for ((v, u), c) in v.zip(u).zip(self.sums.chunks_exact_mut(one)) {
+            Frequency {
+                v,
+                u,
+                inputs: self.inputs,
+                gradients: self.gradients,
+                tiles: self.tiles,
+                fresh: self.fresh,
+                c,
+            }
+            .with_simd(simd);
+        }
     }
 }
 
