@@ -6,7 +6,7 @@ mod common;
 use common::{compare, integers, numbers, report};
 use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::norm::{self, Normalised};
-use unet3d_kernels::{Dropout, Isa, Shape, Source, Threads, Transform, pool3d, upconv3d};
+use unet3d_kernels::{Dropout, Isa, Region, Shape, Source, Threads, Transform, pool3d, upconv3d};
 
 /// (n, space, in channels, out channels, window).
 type Up = (usize, [usize; 3], usize, usize, [usize; 3]);
@@ -115,50 +115,79 @@ fn up_convolutions_agree_with_the_reference() {
     report(&failures);
 }
 
+/// At, below and above a vector of each instruction set.
+const CHANNELS: &[usize] = &[1, 3, 4, 7, 8, 9, 15, 16, 17, 32, 40];
+
 #[test]
 fn pooling_is_the_reference_to_the_bit() {
-    for window in [[2, 2, 2], [1, 2, 2], [2, 1, 1]] {
-        for c in [1, 15, 16, 17, 40] {
-            let shape = Shape {
-                n: 2,
-                space: [4, 6, 2],
-                c,
-            };
-            let (x, scale, shift) = (
-                integers(shape.len(), 1),
-                numbers(2 * c, 2),
-                numbers(2 * c, 3),
-            );
-            let dropout = (c == 17).then_some(Dropout { key: 5, rate: 0.5 });
-            let transform = Some(Transform {
-                scale: &scale,
-                shift: &shift,
-                slope: 0.0,
-                dropout,
-            });
-            let input = Source {
-                data: &x,
-                shape,
-                crop: [0; 3],
-                transform,
-            };
-            let len = pool3d::output(shape, window).len();
-            let dy = numbers(len, 4);
-            let (mut y, mut dx) = (vec![0.0; len], numbers(x.len(), 5));
-            pool3d::reference::forward(&input, window, &mut y);
-            pool3d::reference::backward(&input, window, &dy, &mut dx);
-            for isa in Isa::available() {
-                let threads = Threads::new(2).unwrap();
-                let context = Context {
-                    threads: &threads,
-                    isa,
-                };
-                let (mut got, mut got_dx) = (vec![9.0; len], numbers(x.len(), 5));
-                pool3d::forward(context, &input, window, &mut got);
-                pool3d::backward(context, &input, window, &dy, &mut got_dx);
-                assert_eq!(got, y, "{window:?} {c} {isa}");
-                assert_eq!(got_dx, dx, "{window:?} {c} {isa}");
+    for window in [[2, 2, 2], [1, 2, 2], [2, 1, 1], [1, 1, 1]] {
+        for &c in CHANNELS {
+            for (slope, rate) in [(Some(0.0), None), (Some(0.1), Some(0.5)), (None, None)] {
+                pooling(window, c, slope, rate);
             }
+        }
+    }
+}
+
+/// Compares one size with the reference, for each instruction set and for
+/// gradients of which nothing, a part and all is there already.
+fn pooling(window: [usize; 3], c: usize, slope: Option<f32>, rate: Option<f32>) {
+    let shape = Shape {
+        n: 2,
+        space: [4, 6, 8],
+        c,
+    };
+    // Small whole numbers: many of the values in a window are equal.
+    let (x, scale, shift) = (
+        integers(shape.len(), 1),
+        numbers(2 * c, 2),
+        numbers(2 * c, 3),
+    );
+    let transform = slope.map(|slope| Transform {
+        scale: &scale,
+        shift: &shift,
+        slope,
+        dropout: rate.map(|rate| Dropout { key: 5, rate }),
+    });
+    let input = Source {
+        data: &x,
+        shape,
+        crop: [0; 3],
+        transform,
+    };
+    let len = pool3d::output(shape, window).len();
+    let dy = numbers(len, 4);
+    let mut y = vec![0.0; len];
+    pool3d::reference::forward(&input, window, &mut y);
+    let part = Region {
+        start: [1, 2, 3],
+        end: [3, 5, 6],
+    };
+    for present in [Region::NOTHING, part, Region::all(shape)] {
+        // Where nothing is present, nothing may be read.
+        let mut dx = numbers(shape.len(), 5);
+        for (voxel, channels) in dx.chunks_exact_mut(c).enumerate() {
+            if !present.contains([voxel / 48 % 4, voxel / 8 % 6, voxel % 8]) {
+                channels.fill(f32::NAN);
+            }
+        }
+        let mut want = dx.clone();
+        pool3d::reference::backward(&input, window, &dy, present, &mut want);
+        for (isa, count) in Isa::available()
+            .into_iter()
+            .flat_map(|isa| [(isa, 1), (isa, 2)])
+        {
+            let threads = Threads::new(count).unwrap();
+            let context = Context {
+                threads: &threads,
+                isa,
+            };
+            let (mut got, mut got_dx) = (vec![9.0; len], dx.clone());
+            pool3d::forward(context, &input, window, &mut got);
+            pool3d::backward(context, &input, window, &dy, present, &mut got_dx);
+            let name = format!("{window:?} {c} {slope:?} {rate:?} {present:?} {isa} {count}");
+            assert_eq!(got, y, "{name}");
+            assert_eq!(got_dx, want, "{name}");
         }
     }
 }
