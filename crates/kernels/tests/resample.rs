@@ -240,65 +240,90 @@ fn moments_are_those_of_the_reference() {
 }
 
 #[test]
-fn the_gradient_through_activation_is_the_reference_to_the_bit() {
-    for (c, rate) in [(1, None), (7, Some(0.3)), (32, None)] {
-        let shape = Shape {
-            n: 2,
-            space: [3, 4, 5],
-            c,
+fn the_gradient_through_activation_and_normalisation_is_the_reference() {
+    let mut failures = Vec::new();
+    for &c in CHANNELS {
+        for rate in [None, Some(0.3)] {
+            for isa in Isa::available() {
+                through_normalisation(&mut failures, c, rate, isa);
+            }
+        }
+    }
+    report(&failures);
+}
+
+/// Compares both passes at one size with the reference, for 1 and 2 threads.
+fn through_normalisation(failures: &mut Vec<String>, c: usize, rate: Option<f32>, isa: Isa) {
+    let shape = Shape {
+        n: 2,
+        space: [3, 4, 5],
+        c,
+    };
+    let (y, dz) = (numbers(shape.len(), 1), numbers(shape.len(), 2));
+    let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
+    let transform = Transform {
+        scale: &scale,
+        shift: &shift,
+        slope: 0.1,
+        dropout: rate.map(|rate| Dropout { key: 77, rate }),
+    };
+    let g = norm::reference::backward_activation(&y, shape, &transform, &dz);
+    let (mean, inv_std) = (numbers(2 * c, 5), numbers(2 * c, 6));
+    let abc = [7, 8, 9].map(|seed| numbers(2 * c, seed));
+    let of = |i: usize| i / (shape.voxels() * c) * c + i % c; // sample and channel
+    let dy = g.iter().zip(&y).enumerate();
+    let dy: Vec<f32> = dy
+        .map(|(i, (g, y))| abc[0][of(i)] * g + (abc[1][of(i)] * y + abc[2][of(i)]))
+        .collect();
+    // Roundings of g and of x_hat, of which the sums themselves add none.
+    let mut want = vec![0.0; 4 * c];
+    for (i, (g, y)) in g.iter().zip(&y).enumerate() {
+        let (n, k) = (of(i) / c, of(i));
+        let x_hat = (y - mean[k]) * inv_std[k];
+        want[2 * n * c + i % c] += f64::from(*g);
+        want[(2 * n + 1) * c + i % c] += f64::from(*g) * f64::from(x_hat);
+    }
+    for count in [1, 2] {
+        let threads = Threads::new(count).unwrap();
+        let context = Context {
+            threads: &threads,
+            isa,
         };
-        let (y, dz) = (numbers(shape.len(), 1), numbers(shape.len(), 2));
-        let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
-        let dropout = rate.map(|rate| Dropout { key: 77, rate });
-        let transform = Transform {
-            scale: &scale,
-            shift: &shift,
-            slope: 0.1,
-            dropout,
+        let name = format!("{c} {rate:?} {isa} {count}");
+        let mut workspace = vec![f64::NAN; norm::workspace(shape)];
+        let normalised = Normalised {
+            mean: &mean,
+            inv_std: &inv_std,
         };
-        let want = norm::reference::backward_activation(&y, shape, &transform, &dz);
-        let (mean, inv_std) = (numbers(2 * c, 5), numbers(2 * c, 6));
-        for isa in Isa::available() {
-            let threads = Threads::new(2).unwrap();
-            let mut g = dz.clone();
-            let mut workspace = vec![f64::NAN; norm::workspace(shape)];
+        for normalised in [None, Some(normalised)] {
             let mut sums = vec![f64::NAN; 4 * c];
-            let normalised = Normalised {
-                mean: &mean,
-                inv_std: &inv_std,
-            };
-            norm::backward_activation(
-                Context {
-                    threads: &threads,
-                    isa,
-                },
+            norm::backward_sums(
+                context,
                 (&y, shape),
                 &transform,
-                Some(normalised),
-                &mut g,
+                normalised,
+                &dz,
                 &mut workspace,
                 &mut sums,
             );
-            let mut failures = Vec::new();
-            compare(&mut failures, &format!("{c} {isa}"), &g, &want, 1, false);
-            report(&failures);
-            for n in 0..2 {
-                for i in 0..c {
-                    let of = |v: &[f32]| v[n * shape.voxels() * c..][..shape.voxels() * c].to_vec();
-                    let (gn, yn) = (of(&g), of(&y));
-                    let pairs = || gn[i..].iter().step_by(c).zip(yn[i..].iter().step_by(c));
-                    let sum: f64 = pairs().map(|(g, _)| f64::from(*g)).sum();
-                    let k = n * c + i;
-                    let products: f64 = pairs()
-                        .map(|(g, y)| f64::from(*g) * f64::from((y - mean[k]) * inv_std[k]))
-                        .sum();
-                    assert!((sums[n * 2 * c + i] - sum).abs() < 1e-12 * 60.0, "{isa}");
-                    assert!(
-                        (sums[(n * 2 + 1) * c + i] - products).abs() < 1e-12 * 60.0,
-                        "{isa}"
-                    );
+            // A factor of dropout rounds g once more or less than the reference.
+            let bound = if rate.is_some() {
+                60.0 * 1.2e-7
+            } else {
+                60.0 * 1e-12
+            };
+            for (i, (got, want)) in sums.iter().zip(&want).enumerate() {
+                let skipped = normalised.is_none() && i / c % 2 == 1;
+                if !skipped && ((got - want).abs() > bound || got.is_nan()) {
+                    failures.push(format!("{name}: sum {i} is {got}, should be {want}"));
                 }
             }
+        }
+        let coefficients = std::array::from_fn(|k| abc[k].as_slice());
+        for (coefficients, want) in [(None, &g), (Some(coefficients), &dy)] {
+            let mut got = dz.clone();
+            norm::backward_apply(context, (&y, shape), &transform, coefficients, &mut got);
+            compare(failures, &name, &got, want, 1, false);
         }
     }
 }

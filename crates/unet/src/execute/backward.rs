@@ -173,17 +173,13 @@ impl Executor {
             dropout: lazy.dropout,
         };
         let (workspace, sums) = (&mut self.workspace, &mut self.sums);
-        norm::backward_activation(
-            context,
-            (y, shape),
-            &transform,
-            statistics,
-            g,
-            workspace,
-            sums,
-        );
+        let mut sum = |dz: &[f32]| {
+            let y = (y, shape);
+            norm::backward_sums(context, y, &transform, statistics, dz, workspace, sums);
+        };
         let Some(entries) = lazy.norm else {
             if let Some(bias) = bias {
+                sum(g);
                 add_sums(
                     sums,
                     shape.n,
@@ -192,8 +188,10 @@ impl Executor {
                     &mut gradients[layout.entries[bias].range.clone()],
                 );
             }
+            norm::backward_apply(context, (y, shape), &transform, None, g);
             return;
         };
+        sum(g);
         // A bias before a normalisation changes nothing: its gradient is 0.
         add_sums(
             sums,
@@ -231,7 +229,13 @@ impl Executor {
             }
         }
         let coefficients = std::array::from_fn(|k| lazy.coefficients[k].as_slice());
-        norm::backward_statistics(context, (y, shape), coefficients, g);
+        norm::backward_apply(
+            context,
+            (y, shape),
+            &lazy.transform(),
+            Some(coefficients),
+            g,
+        );
     }
 
     #[expect(clippy::too_many_arguments, reason = "the operands of one node")]
