@@ -284,7 +284,10 @@ impl Apply<'_> {
         let lanes = Lanes::of::<WHOLE>(simd, self.transform, nc, many);
         let mut dy = lanes.back(simd, y, dz, self.first + start + i);
         if let Some(coefficients) = self.coefficients {
-            let [a, b, k] = coefficients.map(|all| load_lanes::<S, WHOLE>(simd, &all[nc..], many));
+            let [a, b, k] = coefficients;
+            let a = load_lanes::<S, WHOLE>(simd, &a[nc..], many);
+            let b = load_lanes::<S, WHOLE>(simd, &b[nc..], many);
+            let k = load_lanes::<S, WHOLE>(simd, &k[nc..], many);
             let by_y = simd.add_f32s(simd.mul_f32s(b, y), k);
             dy = simd.add_f32s(simd.mul_f32s(a, dy), by_y);
         }

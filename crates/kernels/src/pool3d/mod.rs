@@ -164,8 +164,10 @@ impl Backward<'_> {
             let mut voxel = Voxel::<TAPS>::new(input, window, n, [d, h, 0]);
             let row = &dy[y.at(n, [d, h, 0])..][..y.space[2] * y.c];
             for (w, dy) in row.chunks_exact(y.c).enumerate() {
-                let add: [bool; TAPS] =
-                    std::array::from_fn(|tap| present.contains(place([d, h, w], window, tap)));
+                let mut add = [false; TAPS];
+                for (tap, add) in add.iter_mut().enumerate() {
+                    *add = present.contains(place([d, h, w], window, tap));
+                }
                 for i in (0..whole).step_by(S::F32_LANES) {
                     let dy = load_lanes::<S, true>(simd, &dy[i..], S::F32_LANES);
                     voxel.spread::<S, true>(simd, (i, S::F32_LANES), dy, add, (first, part));
@@ -218,24 +220,35 @@ impl<'a, const TAPS: usize> Voxel<'a, TAPS> {
         i: usize,
         many: usize,
     ) -> (S::f32s, [S::m32s; TAPS]) {
-        let transform = self.input.transform.as_ref();
-        let transform = transform.map(|t| Lanes::of::<WHOLE>(simd, t, self.nc + i, many));
-        let value = |tap: usize| {
-            let index = self.taps[tap] + i;
-            let value = load_lanes::<S, WHOLE>(simd, &self.input.data[index..], many);
-            match &transform {
-                Some(transform) => transform.apply(simd, value, index),
-                None => value,
-            }
+        let lanes = match &self.input.transform {
+            Some(transform) => Some(Lanes::of::<WHOLE>(simd, transform, self.nc + i, many)),
+            None => None,
         };
-        let mut best = value(0);
+        let mut best = self.value::<S, WHOLE>(simd, &lanes, self.taps[0] + i, many);
         let mut greater = [simd.greater_than_f32s(best, best); TAPS];
         for tap in 1..TAPS {
-            let value = value(tap);
+            let value = self.value::<S, WHOLE>(simd, &lanes, self.taps[tap] + i, many);
             greater[tap] = simd.greater_than_f32s(value, best);
             best = simd.select_f32s(greater[tap], value, best);
         }
         (best, greater)
+    }
+
+    /// The transformed values from element `index` on. (Not a closure: one that
+    /// is not inlined passes vectors through memory.)
+    #[inline(always)]
+    fn value<S: Simd, const WHOLE: bool>(
+        &self,
+        simd: S,
+        lanes: &Option<Lanes<S>>,
+        index: usize,
+        many: usize,
+    ) -> S::f32s {
+        let value = load_lanes::<S, WHOLE>(simd, &self.input.data[index..], many);
+        match lanes {
+            Some(lanes) => lanes.apply(simd, value, index),
+            None => value,
+        }
     }
 
     /// Gives `dy`, of `many` channels from `i` on, to the taps that were the
