@@ -11,10 +11,12 @@
 
 pub mod reference;
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use crate::conv3d::Context;
-use crate::micro::row_of;
+use crate::micro::{doubles_of, prefetch, widened};
 use crate::view::{Lanes, Shape, Transform, load_lanes, store_lanes};
 
 /// Length of the f64 workspace for tensors of this shape.
@@ -154,6 +156,75 @@ fn plane_sums(
     }
 }
 
+/// Floats of a tensor over which sums are kept in registers, channels outside,
+/// voxels inside: 8 KB of each of two tensors stay in the first cache until the
+/// last channels have been there.
+const BLOCK: usize = 2048;
+
+/// Calls `add(voxels, i, many)` of a task for all blocks of voxels (as a range of
+/// elements) and vectors of channels of a plane.
+macro_rules! by_blocks {
+    ($self:ident, $simd:ident, $len:expr, $c:expr) => {
+        let (len, c) = ($len, $c);
+        let block = (BLOCK / c).max(1) * c;
+        let whole = c / S::F32_LANES * S::F32_LANES;
+        for start in (0..len).step_by(block) {
+            let end = len.min(start + block);
+            for i in (0..whole).step_by(S::F32_LANES) {
+                $self.add::<S, true>($simd, start..end, i, S::F32_LANES);
+            }
+            if whole < c {
+                $self.add::<S, false>($simd, start..end, whole, c - whole);
+            }
+        }
+    };
+}
+
+/// Sums of values and of products, of a vector of channels.
+struct Sums<S: Simd> {
+    values: [S::f64s; 2],
+    products: [S::f64s; 2],
+}
+
+impl<S: Simd> Sums<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let zero = [simd.splat_f64s(0.0); 2];
+        Self {
+            values: zero,
+            products: zero,
+        }
+    }
+
+    #[inline(always)]
+    fn add_value(&mut self, simd: S, a: [S::f64s; 2]) {
+        for half in 0..2 {
+            self.values[half] = simd.add_f64s(self.values[half], a[half]);
+        }
+    }
+
+    /// A product of two floats is exact.
+    #[inline(always)]
+    fn add_product(&mut self, simd: S, a: [S::f64s; 2], b: [S::f64s; 2]) {
+        for half in 0..2 {
+            let product = simd.mul_f64s(a[half], b[half]);
+            self.products[half] = simd.add_f64s(self.products[half], product);
+        }
+    }
+
+    /// Adds them to those of a plane, `[2][c]`, from channel `i` on.
+    #[inline(always)]
+    fn flush(&self, part: &mut [f64], i: usize, many: usize) {
+        let (values, products) = part.split_at_mut(part.len() / 2);
+        let add = [(values, &self.values), (products, &self.products)];
+        for (to, from) in add {
+            for (to, from) in to[i..][..many].iter_mut().zip(doubles_of::<S>(from)) {
+                *to += from;
+            }
+        }
+    }
+}
+
 struct Moments<'a> {
     y: &'a [f32],
     /// `[2][c]`.
@@ -164,8 +235,30 @@ impl WithSimd for Moments<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        add_moments(self.y, self.part);
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        by_blocks!(self, simd, self.y.len(), self.part.len() / 2);
+    }
+}
+
+impl Moments<'_> {
+    #[inline(always)]
+    fn add<S: Simd, const WHOLE: bool>(
+        &mut self,
+        simd: S,
+        voxels: Range<usize>,
+        i: usize,
+        many: usize,
+    ) {
+        let ahead = voxels.len();
+        let mut sums = Sums::new(simd);
+        for at in voxels.step_by(self.part.len() / 2) {
+            let y = &self.y[at + i..];
+            prefetch(y.as_ptr().wrapping_add(ahead));
+            let y = widened::<S>(load_lanes::<S, WHOLE>(simd, y, many));
+            sums.add_value(simd, y);
+            sums.add_product(simd, y, y);
+        }
+        sums.flush(self.part, i, many);
     }
 }
 
@@ -201,46 +294,51 @@ impl WithSimd for GradientSums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let c = self.part.len() / 2;
-        let whole = c / S::F32_LANES * S::F32_LANES;
-        for start in (0..self.g.len()).step_by(c) {
-            for i in (0..whole).step_by(S::F32_LANES) {
-                self.add::<S, true>(simd, start, i, S::F32_LANES);
-            }
-            if whole < c {
-                self.add::<S, false>(simd, start, whole, c - whole);
-            }
-        }
+        by_blocks!(self, simd, self.g.len(), self.part.len() / 2);
     }
 }
 
 impl GradientSums<'_> {
-    /// Adds `many` channels from `i` on of the voxel that begins at `start`.
     #[inline(always)]
-    fn add<S: Simd, const WHOLE: bool>(&mut self, simd: S, start: usize, i: usize, many: usize) {
+    fn add<S: Simd, const WHOLE: bool>(
+        &mut self,
+        simd: S,
+        voxels: Range<usize>,
+        i: usize,
+        many: usize,
+    ) {
         let c = self.part.len() / 2;
-        let (sum, products) = self.part.split_at_mut(c);
         let nc = self.n * c + i;
-        let y = load_lanes::<S, WHOLE>(simd, &self.y[start + i..], many);
-        let mut g = load_lanes::<S, WHOLE>(simd, &self.g[start + i..], many);
-        if let Some(transform) = self.transform {
-            let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
-            g = lanes.back(simd, y, g, self.first + start + i);
-        }
-        let g = [g];
-        let g = &row_of::<S, 1>(&g)[..many];
-        for (to, g) in sum[i..][..many].iter_mut().zip(g) {
-            *to += f64::from(*g);
-        }
-        if let Some(Normalised { mean, inv_std }) = self.normalised {
-            let mean = load_lanes::<S, WHOLE>(simd, &mean[nc..], many);
-            let inv_std = load_lanes::<S, WHOLE>(simd, &inv_std[nc..], many);
-            let x_hat = [simd.mul_f32s(simd.sub_f32s(y, mean), inv_std)];
-            let x_hat = &row_of::<S, 1>(&x_hat)[..many];
-            for ((to, g), x_hat) in products[i..][..many].iter_mut().zip(g).zip(x_hat) {
-                *to += f64::from(*g) * f64::from(*x_hat);
+        let lanes = match self.transform {
+            Some(transform) => Some(Lanes::of::<WHOLE>(simd, transform, nc, many)),
+            None => None,
+        };
+        let statistics = match self.normalised {
+            Some(Normalised { mean, inv_std }) => Some((
+                load_lanes::<S, WHOLE>(simd, &mean[nc..], many),
+                load_lanes::<S, WHOLE>(simd, &inv_std[nc..], many),
+            )),
+            None => None,
+        };
+        let ahead = voxels.len();
+        let mut sums = Sums::new(simd);
+        for at in voxels.step_by(c) {
+            let (y, g) = (&self.y[at + i..], &self.g[at + i..]);
+            prefetch(y.as_ptr().wrapping_add(ahead));
+            prefetch(g.as_ptr().wrapping_add(ahead));
+            let y = load_lanes::<S, WHOLE>(simd, y, many);
+            let mut g = load_lanes::<S, WHOLE>(simd, g, many);
+            if let Some(lanes) = &lanes {
+                g = lanes.back(simd, y, g, self.first + at + i);
+            }
+            let g = widened::<S>(g);
+            sums.add_value(simd, g);
+            if let Some((mean, inv_std)) = statistics {
+                let x_hat = simd.mul_f32s(simd.sub_f32s(y, mean), inv_std);
+                sums.add_product(simd, g, widened::<S>(x_hat));
             }
         }
+        sums.flush(self.part, i, many);
     }
 }
 
