@@ -120,10 +120,11 @@ const CHANNELS: &[usize] = &[1, 3, 4, 7, 8, 9, 15, 16, 17, 32, 40];
 
 #[test]
 fn pooling_is_the_reference_to_the_bit() {
+    let threads = [1, 2, 7].map(|count| Threads::new(count).unwrap());
     for window in [[2, 2, 2], [1, 2, 2], [2, 1, 1], [1, 1, 1]] {
         for &c in CHANNELS {
             for (slope, rate) in [(Some(0.0), None), (Some(0.1), Some(0.5)), (None, None)] {
-                pooling(window, c, slope, rate);
+                pooling(&threads, window, c, slope, rate);
             }
         }
     }
@@ -131,7 +132,13 @@ fn pooling_is_the_reference_to_the_bit() {
 
 /// Compares one size with the reference, for each instruction set and for
 /// gradients of which nothing, a part and all is there already.
-fn pooling(window: [usize; 3], c: usize, slope: Option<f32>, rate: Option<f32>) {
+fn pooling(
+    threads: &[Threads],
+    window: [usize; 3],
+    c: usize,
+    slope: Option<f32>,
+    rate: Option<f32>,
+) {
     let shape = Shape {
         n: 2,
         space: [4, 6, 8],
@@ -173,19 +180,18 @@ fn pooling(window: [usize; 3], c: usize, slope: Option<f32>, rate: Option<f32>) 
         }
         let mut want = dx.clone();
         pool3d::reference::backward(&input, window, &dy, present, &mut want);
-        for (isa, count) in Isa::available()
+        for (isa, threads) in Isa::available()
             .into_iter()
-            .flat_map(|isa| [(isa, 1), (isa, 2)])
+            .flat_map(|isa| threads.iter().map(move |threads| (isa, threads)))
         {
-            let threads = Threads::new(count).unwrap();
-            let context = Context {
-                threads: &threads,
-                isa,
-            };
+            let context = Context { threads, isa };
             let (mut got, mut got_dx) = (vec![9.0; len], dx.clone());
             pool3d::forward(context, &input, window, &mut got);
             pool3d::backward(context, &input, window, &dy, present, &mut got_dx);
-            let name = format!("{window:?} {c} {slope:?} {rate:?} {present:?} {isa} {count}");
+            let name = format!(
+                "{window:?} {c} {slope:?} {rate:?} {present:?} {isa} {}",
+                threads.count()
+            );
             assert_eq!(got, y, "{name}");
             assert_eq!(got_dx, want, "{name}");
         }
@@ -241,19 +247,26 @@ fn moments_are_those_of_the_reference() {
 
 #[test]
 fn the_gradient_through_activation_and_normalisation_is_the_reference() {
+    let threads = [1, 2, 7].map(|count| Threads::new(count).unwrap());
     let mut failures = Vec::new();
     for &c in CHANNELS {
         for rate in [None, Some(0.3)] {
             for isa in Isa::available() {
-                through_normalisation(&mut failures, c, rate, isa);
+                through_normalisation(&mut failures, &threads, c, rate, isa);
             }
         }
     }
     report(&failures);
 }
 
-/// Compares both passes at one size with the reference, for 1 and 2 threads.
-fn through_normalisation(failures: &mut Vec<String>, c: usize, rate: Option<f32>, isa: Isa) {
+/// Compares both passes at one size with the reference.
+fn through_normalisation(
+    failures: &mut Vec<String>,
+    threads: &[Threads],
+    c: usize,
+    rate: Option<f32>,
+    isa: Isa,
+) {
     let shape = Shape {
         n: 2,
         space: [3, 4, 5],
@@ -283,13 +296,10 @@ fn through_normalisation(failures: &mut Vec<String>, c: usize, rate: Option<f32>
         want[2 * n * c + i % c] += f64::from(*g);
         want[(2 * n + 1) * c + i % c] += f64::from(*g) * f64::from(x_hat);
     }
-    for count in [1, 2] {
-        let threads = Threads::new(count).unwrap();
-        let context = Context {
-            threads: &threads,
-            isa,
-        };
-        let name = format!("{c} {rate:?} {isa} {count}");
+    let mut first: Option<Vec<f64>> = None;
+    for threads in threads {
+        let context = Context { threads, isa };
+        let name = format!("{c} {rate:?} {isa} {}", threads.count());
         let mut workspace = vec![f64::NAN; norm::workspace(shape)];
         let normalised = Normalised {
             mean: &mean,
@@ -317,6 +327,10 @@ fn through_normalisation(failures: &mut Vec<String>, c: usize, rate: Option<f32>
                 if !skipped && ((got - want).abs() > bound || got.is_nan()) {
                     failures.push(format!("{name}: sum {i} is {got}, should be {want}"));
                 }
+            }
+            if normalised.is_some() {
+                let same = first.get_or_insert_with(|| sums.clone()) == &sums;
+                assert!(same, "{name}: bits depend on the threads");
             }
         }
         let coefficients = std::array::from_fn(|k| abc[k].as_slice());

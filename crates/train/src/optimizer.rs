@@ -431,7 +431,7 @@ mod tests {
                 let threads = Threads::new(1).unwrap();
                 for i in [0, 1, 6, 7, len / 2 - 1, len / 2, len / 2 + 3, len - 1] {
                     let inside = decayed.iter().any(|range| range.contains(&i));
-                    let own = if inside { vec![0..1] } else { vec![] };
+                    let own = inside.then_some(0..1).into_iter().collect();
                     let mut optimizer = Optimizer::new(config.clone(), 1, own);
                     let mut alone = [1.0];
                     let g = gradients[i] * (1.0 / norm) as f32;

@@ -299,6 +299,10 @@ impl WithSimd for GradientSums<'_> {
 }
 
 impl GradientSums<'_> {
+    #[allow(
+        clippy::manual_map,
+        reason = "a closure that is not inlined passes vectors through memory"
+    )]
     #[inline(always)]
     fn add<S: Simd, const WHOLE: bool>(
         &mut self,

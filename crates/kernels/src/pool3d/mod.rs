@@ -213,6 +213,10 @@ impl<'a, const TAPS: usize> Voxel<'a, TAPS> {
 
     /// The maxima of `many` channels from `i` on, and which taps were greater
     /// than all before them.
+    #[allow(
+        clippy::manual_map,
+        reason = "a closure that is not inlined passes vectors through memory"
+    )]
     #[inline(always)]
     fn maximum<S: Simd, const WHOLE: bool>(
         &self,
@@ -234,8 +238,7 @@ impl<'a, const TAPS: usize> Voxel<'a, TAPS> {
         (best, greater)
     }
 
-    /// The transformed values from element `index` on. (Not a closure: one that
-    /// is not inlined passes vectors through memory.)
+    /// The transformed values from element `index` on.
     #[inline(always)]
     fn value<S: Simd, const WHOLE: bool>(
         &self,
