@@ -189,6 +189,25 @@ pub(crate) fn fence() {
     }
 }
 
+/// The lower and the upper half of a vector as doubles.
+#[inline(always)]
+pub(crate) fn widened<S: Simd>(values: S::f32s) -> [S::f64s; 2] {
+    let mut wide = [0f64; PANEL];
+    for (wide, value) in wide.iter_mut().zip(row_of::<S, 1>(&[values])) {
+        *wide = f64::from(*value);
+    }
+    debug_assert!(S::F64_LANES * 2 == S::F32_LANES && S::F32_LANES <= PANEL);
+    // SAFETY: two vectors of doubles are as many plain doubles, at most PANEL.
+    unsafe { wide.as_ptr().cast::<[S::f64s; 2]>().read_unaligned() }
+}
+
+/// Two vectors of doubles as plain ones.
+#[inline(always)]
+pub(crate) fn doubles_of<S: Simd>(wide: &[S::f64s; 2]) -> &[f64] {
+    // SAFETY: vectors of doubles are plain doubles in memory.
+    unsafe { std::slice::from_raw_parts(wide.as_ptr().cast::<f64>(), 2 * S::F64_LANES) }
+}
+
 /// Asks for a cache line that will be read soon. Reading in strides of kilobytes
 /// waits for every line otherwise: no processor guesses such strides.
 #[inline(always)]

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use unet3d_kernels::Threads;
 
 use crate::Error;
 
@@ -159,45 +160,72 @@ impl Optimizer {
     }
 
     /// One step. `step` counts from 0, `rate` is the learning rate of this step.
-    pub fn step(&mut self, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
-        let mut done = 0;
-        let decayed = std::mem::take(&mut self.decayed);
-        for range in &decayed {
-            self.part(
-                done..range.start,
-                false,
-                parameters,
-                gradients,
-                (rate, step),
-            );
-            self.part(range.clone(), true, parameters, gradients, (rate, step));
-            done = range.end;
-        }
-        self.part(
-            done..parameters.len(),
-            false,
-            parameters,
-            gradients,
-            (rate, step),
-        );
-        self.decayed = decayed;
-    }
-
-    fn part(
+    pub fn step(
         &mut self,
-        range: Range<usize>,
-        decay: bool,
+        threads: &Threads,
         parameters: &mut [f32],
         gradients: &[f32],
-        (rate, step): (f64, u64),
+        rate: f64,
+        step: u64,
     ) {
         let (first, second) = self.state.split_at_mut(parameters.len());
-        let first = &mut first[range.clone()];
-        let values = parameters[range.clone()]
+        let mut second = second.chunks_mut(CHUNK);
+        let mut chunks: Vec<Chunk<'_>> = parameters
+            .chunks_mut(CHUNK)
+            .zip(gradients.chunks(CHUNK))
+            .zip(first.chunks_mut(CHUNK))
+            .map(|((parameters, gradients), first)| Chunk {
+                parameters,
+                gradients,
+                first,
+                second: second.next().unwrap_or_default(),
+            })
+            .collect();
+        let (config, decayed) = (&self.config, &self.decayed);
+        threads.for_each_chunk(&mut chunks, 1, &mut [], |index, chunk, _| {
+            let [chunk] = chunk else { return };
+            let (start, len) = (index * CHUNK, chunk.parameters.len());
+            let inside = |at: usize| at.clamp(start, start + len) - start;
+            let mut done = 0;
+            for range in decayed {
+                let range = inside(range.start)..inside(range.end);
+                chunk.update(config, done..range.start, false, (rate, step));
+                chunk.update(config, range.clone(), true, (rate, step));
+                done = range.end;
+            }
+            chunk.update(config, done..len, false, (rate, step));
+        });
+    }
+}
+
+/// Floats that are one task: its four buffers fit into the second cache, and a
+/// million parameters make sixteen tasks. A sum is taken chunk by chunk, so its
+/// bits depend on this number and not on that of the threads.
+const CHUNK: usize = 1 << 16;
+
+/// The same stretch of the parameters, their gradients and the slots of state.
+struct Chunk<'a> {
+    parameters: &'a mut [f32],
+    gradients: &'a [f32],
+    first: &'a mut [f32],
+    /// Empty where there is one slot.
+    second: &'a mut [f32],
+}
+
+impl Chunk<'_> {
+    fn update(
+        &mut self,
+        config: &OptimizerConfig,
+        range: Range<usize>,
+        decay: bool,
+        (rate, step): (f64, u64),
+    ) {
+        let first = &mut self.first[range.clone()];
+        let values = self.parameters[range.clone()]
             .iter_mut()
-            .zip(&gradients[range.clone()]);
+            .zip(&self.gradients[range.clone()]);
         let decay = |weight_decay: f64| if decay { weight_decay as f32 } else { 0.0 };
-        match self.config {
+        match *config {
             OptimizerConfig::Sgd {
                 momentum,
                 form,
@@ -224,7 +252,7 @@ impl Optimizer {
                 weight_decay,
                 ..
             } => {
-                let decoupled = matches!(self.config, OptimizerConfig::AdamW { .. });
+                let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
                 let decay = decay(weight_decay);
                 let (added, kept) = match decoupled {
                     true => (0.0, 1.0 - rate as f32 * decay),
@@ -236,7 +264,7 @@ impl Optimizer {
                 let root = correction[1].sqrt() as f32;
                 let [b1, b2] = betas.map(|beta| beta as f32);
                 let [c1, c2] = betas.map(|beta| (1.0 - beta) as f32);
-                let second = &mut second[range];
+                let second = &mut self.second[range];
                 for (((w, g), m), v) in values.zip(first).zip(second) {
                     let g = g + added * *w;
                     *m = b1 * *m + c1 * g;
@@ -248,19 +276,43 @@ impl Optimizer {
     }
 }
 
+/// Sets all gradients to 0.
+pub fn clear(threads: &Threads, gradients: &mut [f32]) {
+    threads.for_each_chunk(gradients, CHUNK, &mut [], |_, chunk, _| chunk.fill(0.0));
+}
+
 /// Scales the gradients down to a Euclidean norm of at most `largest`; the norm
 /// they had comes back.
-pub fn clip_norm(gradients: &mut [f32], largest: Option<f64>) -> f64 {
-    let norm = gradients
-        .iter()
-        .map(|g| f64::from(*g) * f64::from(*g))
-        .sum::<f64>()
-        .sqrt();
+pub fn clip_norm(threads: &Threads, gradients: &mut [f32], largest: Option<f64>) -> f64 {
+    let mut squares = vec![0.0; gradients.len().div_ceil(CHUNK)];
+    let all = &*gradients;
+    threads.for_each_chunk(&mut squares, 1, &mut [], |index, squares, _| {
+        let chunk = &all[index * CHUNK..all.len().min((index + 1) * CHUNK)];
+        squares.fill(sum_of_squares(chunk));
+    });
+    let norm = squares.iter().sum::<f64>().sqrt();
     if let Some(largest) = largest.filter(|largest| norm > *largest) {
         let factor = (largest / norm) as f32;
-        gradients.iter_mut().for_each(|g| *g *= factor);
+        threads.for_each_chunk(gradients, CHUNK, &mut [], |_, chunk, _| {
+            chunk.iter_mut().for_each(|g| *g *= factor);
+        });
     }
     norm
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    /// Independent sums: one alone would wait for the last addition each time.
+    const SUMS: usize = 16;
+    let mut sums = [0.0; SUMS];
+    let square = |v: &f32| f64::from(*v) * f64::from(*v);
+    let rows = values.chunks_exact(SUMS);
+    let rest: f64 = rows.remainder().iter().map(square).sum();
+    for row in rows {
+        for (sum, v) in sums.iter_mut().zip(row) {
+            *sum += square(v);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -272,10 +324,11 @@ mod tests {
     fn two_steps(config: OptimizerConfig) -> [[f32; 2]; 2] {
         let second = std::iter::once(1..2).collect();
         let mut optimizer = Optimizer::new(config, 2, second);
+        let threads = Threads::new(1).unwrap();
         let mut w = [1.0, 2.0];
         [0.1, 0.01].map(|rate| {
             let step = u64::from(rate == 0.01);
-            optimizer.step(&mut w, &[0.5, -1.0], rate, step);
+            optimizer.step(&threads, &mut w, &[0.5, -1.0], rate, step);
             w
         })
     }
@@ -333,10 +386,61 @@ mod tests {
 
     #[test]
     fn clipping_keeps_the_direction() {
+        let threads = Threads::new(1).unwrap();
         let mut gradients = [3.0, -4.0];
-        assert_eq!(clip_norm(&mut gradients, Some(10.0)), 5.0);
+        assert_eq!(clip_norm(&threads, &mut gradients, Some(10.0)), 5.0);
         assert_eq!(gradients, [3.0, -4.0]);
-        assert_eq!(clip_norm(&mut gradients, Some(1.0)), 5.0);
+        assert_eq!(clip_norm(&threads, &mut gradients, Some(1.0)), 5.0);
         assert!((gradients[0] - 0.6).abs() < 1e-6 && (gradients[1] + 0.8).abs() < 1e-6);
+    }
+
+    /// Lengths below, at and above a chunk; what is decayed begins and ends
+    /// inside chunks and crosses their borders.
+    #[test]
+    fn bits_do_not_depend_on_the_threads_nor_on_the_chunks() {
+        let configs = [
+            OptimizerConfig::Sgd {
+                rate: 0.1,
+                momentum: 0.9,
+                form: MomentumForm::Pytorch,
+                weight_decay: 0.5,
+            },
+            OptimizerConfig::default(),
+        ];
+        for len in [100, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17] {
+            let decayed = vec![1..7, 9..len / 2, len / 2 + 3..len - 2];
+            let gradients: Vec<f32> = (0..len).map(|i| (i % 17) as f32 - 8.0).collect();
+            for config in &configs {
+                let run = |count| {
+                    let threads = Threads::new(count).unwrap();
+                    let mut optimizer = Optimizer::new(config.clone(), len, decayed.clone());
+                    let (mut w, mut g) = (vec![1.0; len], gradients.clone());
+                    let norm = clip_norm(&threads, &mut g, Some(1.0));
+                    for step in 0..2 {
+                        optimizer.step(&threads, &mut w, &g, 0.1, step);
+                    }
+                    clear(&threads, &mut g);
+                    assert!(g.iter().all(|g| *g == 0.0));
+                    (norm, w)
+                };
+                let (norm, w) = run(1);
+                assert!(run(2) == (norm, w.clone()) && run(7) == (norm, w.clone()));
+                let squares: f64 = gradients.iter().map(|g| f64::from(g * g)).sum();
+                assert!((norm - squares.sqrt()).abs() < 1e-12 * norm);
+                // One parameter alone, with the same gradient.
+                let threads = Threads::new(1).unwrap();
+                for i in [0, 1, 6, 7, len / 2 - 1, len / 2, len / 2 + 3, len - 1] {
+                    let inside = decayed.iter().any(|range| range.contains(&i));
+                    let own = inside.then_some(0..1).into_iter().collect();
+                    let mut optimizer = Optimizer::new(config.clone(), 1, own);
+                    let mut alone = [1.0];
+                    let g = gradients[i] * (1.0 / norm) as f32;
+                    for step in 0..2 {
+                        optimizer.step(&threads, &mut alone, &[g], 0.1, step);
+                    }
+                    assert_eq!(alone[0], w[i], "{i} of {len}");
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use unet3d_kernels::Threads;
 
-use crate::optimizer::clip_norm;
+use crate::optimizer::{clear, clip_norm};
 use crate::{Error, StepRecord, Trainer};
 
 impl Trainer {
@@ -31,7 +31,7 @@ impl Trainer {
                 rate,
             });
         }
-        self.gradients.fill(0.0);
+        clear(threads, &mut self.gradients);
         self.executor.backward(
             threads,
             &self.parameters,
@@ -39,10 +39,11 @@ impl Trainer {
             &self.d_logits,
             &mut self.gradients,
         );
-        let gradient_norm = clip_norm(&mut self.gradients, config.clip_norm);
+        let gradient_norm = clip_norm(threads, &mut self.gradients, config.clip_norm);
         self.executor
             .update_running(&mut self.parameters, config.running_momentum);
         self.optimizer.step(
+            threads,
             &mut self.parameters.values,
             &self.gradients,
             rate,

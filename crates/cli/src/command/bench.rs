@@ -17,7 +17,7 @@ use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_predict::DEFAULT_MEMORY_BYTES;
 use unet3d_train::loss::CrossEntropyDice;
-use unet3d_train::optimizer::{MomentumForm, Optimizer, clip_norm};
+use unet3d_train::optimizer::{MomentumForm, Optimizer, clear, clip_norm};
 use unet3d_train::{Loss, LossConfig, OptimizerConfig, TrainConfig};
 use unet3d_unet::{Engine, Executor, Mode, Network, Parameters, Plan, Preset, Profile};
 use unet3d_volume::Label;
@@ -509,7 +509,7 @@ impl Runner<'_> {
         learner
             .loss
             .evaluate(threads, logits, &learner.labels, &mut learner.d_logits);
-        learner.gradients.fill(0.0);
+        clear(threads, &mut learner.gradients);
         self.executor.backward(
             threads,
             &self.parameters,
@@ -517,12 +517,13 @@ impl Runner<'_> {
             &learner.d_logits,
             &mut learner.gradients,
         );
-        clip_norm(&mut learner.gradients, None);
+        clip_norm(threads, &mut learner.gradients, None);
         self.executor.update_running(
             &mut self.parameters,
             TrainConfig::default().running_momentum,
         );
         learner.optimizer.step(
+            threads,
             &mut self.parameters.values,
             &learner.gradients,
             RATE,

@@ -5,13 +5,19 @@
 //! shift for each sample and channel) is applied by whoever loads the value.
 //! Sums are f64, one plane at a time, planes in order: the bits do not depend
 //! on the number of threads, and `E[y^2] - E[y]^2` loses nothing that f32 had.
+//!
+//! Backward, memory is the limit, so it is walked twice and no more: once to read
+//! for the sums, once to read again and write what follows from them.
 
 pub mod reference;
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use crate::conv3d::Context;
-use crate::view::{Shape, Transform};
+use crate::micro::{doubles_of, prefetch, widened};
+use crate::view::{Lanes, Shape, Transform, load_lanes, store_lanes};
 
 /// Length of the f64 workspace for tensors of this shape.
 pub fn workspace(shape: Shape) -> usize {
@@ -64,7 +70,10 @@ pub fn channel_sums(
         context.isa.run(GradientSums {
             y: g,
             g,
+            transform: None,
             normalised: None,
+            first: 0,
+            n: 0,
             part,
         });
     });
@@ -80,75 +89,58 @@ pub struct Normalised<'a> {
     pub inv_std: &'a [f32],
 }
 
-/// From the gradient `dz` by the transformed value to the gradient `g` by
-/// `u = scale * y + shift`, in place, and the sums `[n][0][c]` of `g` and
-/// `[n][1][c]` of `g * x_hat` (of `g` alone where nothing is normalised).
-pub fn backward_activation(
+/// Of the gradient `g` by `u = scale * y + shift` that follows from the gradient
+/// `dz` by the transformed value, the sums `[n][0][c]` of `g` and `[n][1][c]` of
+/// `g * x_hat` (of `g` alone where nothing is normalised). `g` itself is not
+/// stored: computing it again costs less than writing and reading it.
+pub fn backward_sums(
     context: Context<'_>,
     (y, shape): (&[f32], Shape),
     transform: &Transform<'_>,
     normalised: Option<Normalised<'_>>,
-    dz: &mut [f32],
+    dz: &[f32],
     workspace: &mut [f64],
     sums: &mut [f64],
 ) {
     let len = shape.at(0, [1, 0, 0]);
-    context.threads.for_each_part(
-        dz,
-        &mut [],
-        shape.n * shape.space[0],
-        |plane| plane * len..(plane + 1) * len,
-        |plane, part, _| {
-            let n = plane / shape.space[0];
-            context.isa.run(Activation {
-                y,
-                transform,
-                first: plane * len,
-                n,
-                c: shape.c,
-                part,
-            });
-        },
-    );
-    let g = &*dz;
     plane_sums(context, shape, workspace, sums, |plane, part| {
-        let n = plane / shape.space[0];
-        let of = |all: &'_ [f32]| -> std::ops::Range<usize> {
-            debug_assert!(all.len() >= (n + 1) * shape.c);
-            n * shape.c..(n + 1) * shape.c
-        };
         context.isa.run(GradientSums {
             y: &y[plane * len..][..len],
-            g: &g[plane * len..][..len],
-            normalised: normalised.map(|s| (&s.mean[of(s.mean)], &s.inv_std[of(s.inv_std)])),
+            g: &dz[plane * len..][..len],
+            transform: Some(transform),
+            normalised,
+            first: plane * len,
+            n: plane / shape.space[0],
             part,
         });
     });
 }
 
-/// `dy = a * g + b * y + c` for each sample and channel, in place on `g`:
-/// the gradient by the raw value, whose coefficients follow from the sums.
-pub fn backward_statistics(
+/// From the gradient `dz` by the transformed value to the gradient by the stored
+/// one, in place: `g`, or `a * g + (b * y + c)` for each sample and channel with
+/// the coefficients that follow from the sums.
+pub fn backward_apply(
     context: Context<'_>,
     (y, shape): (&[f32], Shape),
-    [a, b, c]: [&[f32]; 3],
-    g: &mut [f32],
+    transform: &Transform<'_>,
+    coefficients: Option<[&[f32]; 3]>,
+    dz: &mut [f32],
 ) {
     let len = shape.at(0, [1, 0, 0]);
-    context.threads.for_each_part(
-        g,
-        &mut [],
-        shape.n * shape.space[0],
-        |plane| plane * len..(plane + 1) * len,
-        |plane, part, _| {
-            let n = plane / shape.space[0] * shape.c;
-            context.isa.run(Affine {
+    let dz = &mut dz[..shape.len()];
+    context
+        .threads
+        .for_each_chunk(dz, len, &mut [], |plane, part, _| {
+            context.isa.run(Apply {
                 y: &y[plane * len..][..len],
-                coefficients: [a, b, c].map(|all| &all[n..n + shape.c]),
+                transform,
+                coefficients,
+                first: plane * len,
+                n: plane / shape.space[0],
+                c: shape.c,
                 part,
             });
-        },
-    );
+        });
 }
 
 /// Fills `workspace` plane by plane through `f` and adds planes up in order.
@@ -162,16 +154,12 @@ fn plane_sums(
     let two = 2 * shape.c;
     let planes = shape.n * shape.space[0];
     let workspace = &mut workspace[..planes * two];
-    context.threads.for_each_part(
-        workspace,
-        &mut [],
-        planes,
-        |plane| plane * two..(plane + 1) * two,
-        |plane, part, _| {
+    context
+        .threads
+        .for_each_chunk(workspace, two, &mut [], |plane, part, _| {
             part.fill(0.0);
             f(plane, part);
-        },
-    );
+        });
     let sums = &mut sums[..shape.n * two];
     sums.fill(0.0);
     for (plane, from) in workspace.chunks_exact(two).enumerate() {
@@ -180,6 +168,75 @@ fn plane_sums(
             .iter_mut()
             .zip(from)
             .for_each(|(to, from)| *to += from);
+    }
+}
+
+/// Floats of a tensor over which sums are kept in registers, channels outside,
+/// voxels inside: 8 KB of each of two tensors stay in the first cache until the
+/// last channels have been there.
+const BLOCK: usize = 2048;
+
+/// Calls `add(voxels, i, many)` of a task for all blocks of voxels (as a range of
+/// elements) and vectors of channels of a plane.
+macro_rules! by_blocks {
+    ($self:ident, $simd:ident, $len:expr, $c:expr) => {
+        let (len, c) = ($len, $c);
+        let block = (BLOCK / c).max(1) * c;
+        let whole = c / S::F32_LANES * S::F32_LANES;
+        for start in (0..len).step_by(block) {
+            let end = len.min(start + block);
+            for i in (0..whole).step_by(S::F32_LANES) {
+                $self.add::<S, true>($simd, start..end, i, S::F32_LANES);
+            }
+            if whole < c {
+                $self.add::<S, false>($simd, start..end, whole, c - whole);
+            }
+        }
+    };
+}
+
+/// Sums of values and of products, of a vector of channels.
+struct Sums<S: Simd> {
+    values: [S::f64s; 2],
+    products: [S::f64s; 2],
+}
+
+impl<S: Simd> Sums<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let zero = [simd.splat_f64s(0.0); 2];
+        Self {
+            values: zero,
+            products: zero,
+        }
+    }
+
+    #[inline(always)]
+    fn add_value(&mut self, simd: S, a: [S::f64s; 2]) {
+        for half in 0..2 {
+            self.values[half] = simd.add_f64s(self.values[half], a[half]);
+        }
+    }
+
+    /// A product of two floats is exact.
+    #[inline(always)]
+    fn add_product(&mut self, simd: S, a: [S::f64s; 2], b: [S::f64s; 2]) {
+        for half in 0..2 {
+            let product = simd.mul_f64s(a[half], b[half]);
+            self.products[half] = simd.add_f64s(self.products[half], product);
+        }
+    }
+
+    /// Adds them to those of a plane, `[2][c]`, from channel `i` on.
+    #[inline(always)]
+    fn flush(&self, part: &mut [f64], i: usize, many: usize) {
+        let (values, products) = part.split_at_mut(part.len() / 2);
+        let add = [(values, &self.values), (products, &self.products)];
+        for (to, from) in add {
+            for (to, from) in to[i..][..many].iter_mut().zip(doubles_of::<S>(from)) {
+                *to += from;
+            }
+        }
     }
 }
 
@@ -193,8 +250,30 @@ impl WithSimd for Moments<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        add_moments(self.y, self.part);
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        by_blocks!(self, simd, self.y.len(), self.part.len() / 2);
+    }
+}
+
+impl Moments<'_> {
+    #[inline(always)]
+    fn add<S: Simd, const WHOLE: bool>(
+        &mut self,
+        simd: S,
+        voxels: Range<usize>,
+        i: usize,
+        many: usize,
+    ) {
+        let ahead = voxels.len();
+        let mut sums = Sums::new(simd);
+        for at in voxels.step_by(self.part.len() / 2) {
+            let y = &self.y[at + i..];
+            prefetch(y.as_ptr().wrapping_add(ahead));
+            let y = widened::<S>(load_lanes::<S, WHOLE>(simd, y, many));
+            sums.add_value(simd, y);
+            sums.add_product(simd, y, y);
+        }
+        sums.flush(self.part, i, many);
     }
 }
 
@@ -212,53 +291,16 @@ pub(crate) fn add_moments(y: &[f32], moments: &mut [f64]) {
     }
 }
 
-struct Activation<'a> {
-    y: &'a [f32],
-    transform: &'a Transform<'a>,
-    first: usize,
-    n: usize,
-    c: usize,
-    part: &'a mut [f32],
-}
-
-impl WithSimd for Activation<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self {
-            y,
-            transform,
-            first,
-            n,
-            c,
-            part,
-        } = self;
-        let y = &y[first..first + part.len()];
-        let scale = &transform.scale[n * c..][..c];
-        let shift = &transform.shift[n * c..][..c];
-        for (row, (g, y)) in part.chunks_exact_mut(c).zip(y.chunks_exact(c)).enumerate() {
-            for i in 0..c {
-                let u = y[i] * scale[i] + shift[i];
-                g[i] = if u > 0.0 {
-                    g[i]
-                } else {
-                    g[i] * transform.slope
-                };
-            }
-            if let Some(dropout) = transform.dropout {
-                for (i, g) in g.iter_mut().enumerate() {
-                    *g *= dropout.factor(first + row * c + i);
-                }
-            }
-        }
-    }
-}
-
 struct GradientSums<'a> {
     y: &'a [f32],
     g: &'a [f32],
-    normalised: Option<(&'a [f32], &'a [f32])>,
+    /// What `g` has still to go through.
+    transform: Option<&'a Transform<'a>>,
+    normalised: Option<Normalised<'a>>,
+    /// Element with which `y` and `g` begin, and its sample.
+    first: usize,
+    n: usize,
+    /// `[2][c]`.
     part: &'a mut [f64],
 }
 
@@ -266,41 +308,106 @@ impl WithSimd for GradientSums<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        by_blocks!(self, simd, self.g.len(), self.part.len() / 2);
+    }
+}
+
+impl GradientSums<'_> {
+    #[allow(
+        clippy::manual_map,
+        reason = "a closure that is not inlined passes vectors through memory"
+    )]
+    #[inline(always)]
+    fn add<S: Simd, const WHOLE: bool>(
+        &mut self,
+        simd: S,
+        voxels: Range<usize>,
+        i: usize,
+        many: usize,
+    ) {
         let c = self.part.len() / 2;
-        let (sum, products) = self.part.split_at_mut(c);
-        for (y, g) in self.y.chunks_exact(c).zip(self.g.chunks_exact(c)) {
-            if let Some((mean, inv_std)) = self.normalised {
-                for i in 0..c {
-                    sum[i] += f64::from(g[i]);
-                    products[i] += f64::from(g[i]) * f64::from((y[i] - mean[i]) * inv_std[i]);
-                }
-            } else {
-                for i in 0..c {
-                    sum[i] += f64::from(g[i]);
-                }
+        let nc = self.n * c + i;
+        let lanes = match self.transform {
+            Some(transform) => Some(Lanes::of::<WHOLE>(simd, transform, nc, many)),
+            None => None,
+        };
+        let statistics = match self.normalised {
+            Some(Normalised { mean, inv_std }) => Some((
+                load_lanes::<S, WHOLE>(simd, &mean[nc..], many),
+                load_lanes::<S, WHOLE>(simd, &inv_std[nc..], many),
+            )),
+            None => None,
+        };
+        let ahead = voxels.len();
+        let mut sums = Sums::new(simd);
+        for at in voxels.step_by(c) {
+            let (y, g) = (&self.y[at + i..], &self.g[at + i..]);
+            prefetch(y.as_ptr().wrapping_add(ahead));
+            prefetch(g.as_ptr().wrapping_add(ahead));
+            let y = load_lanes::<S, WHOLE>(simd, y, many);
+            let mut g = load_lanes::<S, WHOLE>(simd, g, many);
+            if let Some(lanes) = &lanes {
+                g = lanes.back(simd, y, g, self.first + at + i);
+            }
+            let g = widened::<S>(g);
+            sums.add_value(simd, g);
+            if let Some((mean, inv_std)) = statistics {
+                let x_hat = simd.mul_f32s(simd.sub_f32s(y, mean), inv_std);
+                sums.add_product(simd, g, widened::<S>(x_hat));
+            }
+        }
+        sums.flush(self.part, i, many);
+    }
+}
+
+struct Apply<'a> {
+    y: &'a [f32],
+    transform: &'a Transform<'a>,
+    coefficients: Option<[&'a [f32]; 3]>,
+    /// Element with which `y` and `part` begin, and its sample.
+    first: usize,
+    n: usize,
+    c: usize,
+    part: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let c = self.c;
+        let whole = c / S::F32_LANES * S::F32_LANES;
+        for start in (0..self.part.len()).step_by(c) {
+            for i in (0..whole).step_by(S::F32_LANES) {
+                self.apply::<S, true>(simd, start, i, S::F32_LANES);
+            }
+            if whole < c {
+                self.apply::<S, false>(simd, start, whole, c - whole);
             }
         }
     }
 }
 
-struct Affine<'a> {
-    y: &'a [f32],
-    coefficients: [&'a [f32]; 3],
-    part: &'a mut [f32],
-}
-
-impl WithSimd for Affine<'_> {
-    type Output = ();
-
+impl Apply<'_> {
+    /// Does `many` channels from `i` on of the voxel that begins at `start`.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let [a, b, k] = self.coefficients;
-        let c = a.len();
-        for (g, y) in self.part.chunks_exact_mut(c).zip(self.y.chunks_exact(c)) {
-            for i in 0..c {
-                g[i] = a[i] * g[i] + (b[i] * y[i] + k[i]);
-            }
+    fn apply<S: Simd, const WHOLE: bool>(&mut self, simd: S, start: usize, i: usize, many: usize) {
+        let nc = self.n * self.c + i;
+        let to = &mut self.part[start + i..];
+        let y = load_lanes::<S, WHOLE>(simd, &self.y[start + i..], many);
+        let dz = load_lanes::<S, WHOLE>(simd, to, many);
+        let lanes = Lanes::of::<WHOLE>(simd, self.transform, nc, many);
+        let mut dy = lanes.back(simd, y, dz, self.first + start + i);
+        if let Some(coefficients) = self.coefficients {
+            let [a, b, k] = coefficients;
+            let a = load_lanes::<S, WHOLE>(simd, &a[nc..], many);
+            let b = load_lanes::<S, WHOLE>(simd, &b[nc..], many);
+            let k = load_lanes::<S, WHOLE>(simd, &k[nc..], many);
+            let by_y = simd.add_f32s(simd.mul_f32s(b, y), k);
+            dy = simd.add_f32s(simd.mul_f32s(a, dy), by_y);
         }
+        store_lanes::<S, WHOLE>(simd, dy, to, many);
     }
 }

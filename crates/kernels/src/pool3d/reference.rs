@@ -1,7 +1,7 @@
 //! The truth: nested loops.
 
 use super::{output, place};
-use crate::view::{Source, View};
+use crate::view::{Region, Source, View};
 
 /// Calls `f(n, output voxel offset + channel, input voxel of the maximum, channel, maximum)`.
 fn maxima(
@@ -36,9 +36,23 @@ pub fn forward(input: &Source<'_>, window: [usize; 3], out: &mut [f32]) {
     maxima(input, window, |_, to, _, _, value| out[to] = value);
 }
 
-/// Adds the gradient by the transformed input.
-pub fn backward(input: &Source<'_>, window: [usize; 3], dy: &[f32], dx: &mut [f32]) {
+/// The gradient by the transformed input, added to what `present` says is there.
+pub fn backward(
+    input: &Source<'_>,
+    window: [usize; 3],
+    dy: &[f32],
+    present: Region,
+    dx: &mut [f32],
+) {
+    let shape = input.shape;
+    for (voxel, channels) in dx.chunks_exact_mut(shape.c).enumerate() {
+        let [_, height, width] = shape.space;
+        let d = voxel / (height * width) % shape.space[0];
+        if !present.contains([d, voxel / width % height, voxel % width]) {
+            channels.fill(0.0);
+        }
+    }
     maxima(input, window, |n, to, at, c, _| {
-        dx[input.shape.at(n, at) + c] += dy[to]
+        dx[shape.at(n, at) + c] += dy[to]
     });
 }

@@ -5,7 +5,9 @@
 //! and normalisation in one sweep, and on to the weights and to the input.
 
 use unet3d_kernels::norm::Normalised;
-use unet3d_kernels::{Source, Target, Threads, Transform, View, conv3d, norm, pool3d, upconv3d};
+use unet3d_kernels::{
+    Region, Source, Target, Threads, Transform, View, conv3d, norm, pool3d, upconv3d,
+};
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
@@ -49,10 +51,19 @@ impl Executor {
             self.network.parameter_count(),
             "length of the gradients"
         );
-        let mut started = vec![false; self.plan.shapes.len()];
+        // Where the gradient of each value already is.
+        let mut present = vec![Region::NOTHING; self.plan.shapes.len()];
         let mut clock = self.clock();
         for step in (0..self.network.graph().nodes.len()).rev() {
             let node = self.network.graph().nodes[step].clone();
+            if let Node::Conv { to, .. } | Node::UpConv { to, .. } | Node::Pool { to, .. } = node {
+                let all = Region::all(self.plan.shapes[to]);
+                debug_assert!(
+                    present[to] == all || self.plan.gradients[to].is_none(),
+                    "value {to} has a gradient only in {:?}",
+                    present[to]
+                );
+            }
             match node {
                 Node::Conv {
                     from,
@@ -81,7 +92,7 @@ impl Executor {
                             weight,
                             parameters,
                             d_logits,
-                            &mut started,
+                            &mut present,
                         );
                         self.lap(&mut clock, step, Pass::Input);
                     }
@@ -96,12 +107,12 @@ impl Executor {
                     self.through_lazy(threads, to, bias, d_logits, gradients);
                     self.lap(&mut clock, step, Pass::Activation);
                     self.back_up_conv(threads, (from, to), window, weight, parameters, gradients);
-                    started[from] = true;
+                    present[from] = Region::all(self.plan.shapes[from]);
                     self.lap(&mut clock, step, Pass::Backward);
                 }
                 Node::Pool { from, to, window } => {
-                    self.back_pool(threads, from, to, window, !started[from]);
-                    started[from] = true;
+                    self.back_pool(threads, from, to, window, present[from]);
+                    present[from] = Region::all(self.plan.shapes[from]);
                     self.lap(&mut clock, step, Pass::Backward);
                 }
                 // Part of the producer of the value.
@@ -162,17 +173,13 @@ impl Executor {
             dropout: lazy.dropout,
         };
         let (workspace, sums) = (&mut self.workspace, &mut self.sums);
-        norm::backward_activation(
-            context,
-            (y, shape),
-            &transform,
-            statistics,
-            g,
-            workspace,
-            sums,
-        );
+        let mut sum = |dz: &[f32]| {
+            let y = (y, shape);
+            norm::backward_sums(context, y, &transform, statistics, dz, workspace, sums);
+        };
         let Some(entries) = lazy.norm else {
             if let Some(bias) = bias {
+                sum(g);
                 add_sums(
                     sums,
                     shape.n,
@@ -181,8 +188,10 @@ impl Executor {
                     &mut gradients[layout.entries[bias].range.clone()],
                 );
             }
+            norm::backward_apply(context, (y, shape), &transform, None, g);
             return;
         };
+        sum(g);
         // A bias before a normalisation changes nothing: its gradient is 0.
         add_sums(
             sums,
@@ -220,7 +229,13 @@ impl Executor {
             }
         }
         let coefficients = std::array::from_fn(|k| lazy.coefficients[k].as_slice());
-        norm::backward_statistics(context, (y, shape), coefficients, g);
+        norm::backward_apply(
+            context,
+            (y, shape),
+            &lazy.transform(),
+            Some(coefficients),
+            g,
+        );
     }
 
     #[expect(clippy::too_many_arguments, reason = "the operands of one node")]
@@ -275,7 +290,7 @@ impl Executor {
         weight: usize,
         parameters: &Parameters,
         d_logits: &[f32],
-        started: &mut [bool],
+        present: &mut [Region],
     ) {
         let context = self.context(threads);
         let plan = &self.plan;
@@ -312,19 +327,25 @@ impl Executor {
                 kernel,
                 out_c: shape.c,
             };
-            if !started[value] && problem.output().space != shape.space {
-                dx.fill(0.0); // the crop leaves a rim without gradient
-            }
+            // A cropped skip leaves a rim without gradient, which the pooling
+            // that reads the same value fills.
+            let space = problem.output().space;
+            let region = Region {
+                start: crop,
+                end: std::array::from_fn(|axis| crop[axis] + space[axis]),
+            };
+            let accumulate = !present[value].is_empty();
+            debug_assert!(!accumulate || present[value] == region);
             let target = Target {
                 data: dx,
                 shape,
                 crop,
-                accumulate: started[value],
+                accumulate,
                 moments: None,
             };
             let size = problem.size();
             conv3d::choose(&size).forward(context, &problem, flipped, None, target, scratch);
-            started[value] = true;
+            present[value] = region;
             first += shape.c;
         }
     }
@@ -376,7 +397,7 @@ impl Executor {
         from: ValueId,
         to: ValueId,
         window: [usize; 3],
-        fresh: bool,
+        present: Region,
     ) {
         let context = self.context(threads);
         let plan = &self.plan;
@@ -387,10 +408,7 @@ impl Executor {
         let [x, dy] = split.read;
         let ([source, _], _) = sources(plan, &self.lazy, &self.parts[from], [x, &[]], &[]);
         let [dx, _, _] = split.write;
-        if fresh {
-            dx.fill(0.0);
-        }
-        pool3d::backward(context, &source, window, dy, dx);
+        pool3d::backward(context, &source, window, dy, present, dx);
     }
 }
 
