@@ -25,9 +25,10 @@ use crate::view::{Shape, Target};
 /// Floats of transformed weights up to which a block goes through alone: 2 MB,
 /// what a second-level cache or a fast third-level one gives again and again.
 const ALONE_WEIGHTS: usize = 512 << 10;
-/// Panels of output channels multiplied at a time by a block alone: their
-/// products, 330 KB, stay in the second-level cache.
-const ALONE_PANELS: usize = 2;
+/// Floats of transformed tiles and products of a block that goes through alone:
+/// with its products by one or two panels of output channels at a time it stays
+/// within half of a second-level cache of 2 MB.
+const ALONE: usize = 224 << 10;
 /// Floats of transformed tiles and products of a batch: 24 MB of a third-level
 /// cache.
 const BATCH: usize = 6 << 20;
@@ -79,6 +80,13 @@ pub(super) fn region(cut: &Cut, size: &Size) -> usize {
     cut.region().iter().product::<usize>() * CHANNELS.min(size.in_c)
 }
 
+/// Output channels multiplied at a time by a block alone.
+fn alone_outputs(cut: &Cut, size: &Size) -> usize {
+    let two = cut.frequencies() * CHUNK_ROWS * (size.in_c + 2 * PANEL);
+    let panels = if two <= ALONE { 2 } else { 1 };
+    (panels * PANEL).min(size.out_c)
+}
+
 /// Tiles in all blocks of a batch, rounded up to whole chunks.
 pub(super) fn tiles(cut: &Cut, blocks: usize) -> usize {
     (blocks * cut.block_tiles()).next_multiple_of(CHUNK_ROWS)
@@ -93,7 +101,7 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
         outputs,
     } = Batches::new(size);
     let at_once = if alone {
-        (ALONE_PANELS * PANEL).min(size.out_c)
+        alone_outputs(&cut, size)
     } else {
         outputs
     };
@@ -433,7 +441,7 @@ impl WithSimd for Alone<'_> {
         let (cut, in_c, out_c) = (self.outputs.cut, self.size.in_c, self.size.out_c);
         let f = cut.frequencies();
         let tiles = cut.block_tiles_at(self.block);
-        let at_once = (ALONE_PANELS * PANEL).min(out_c);
+        let at_once = alone_outputs(cut, self.size);
         let inputs = Tiles {
             many: CHUNK_ROWS,
             channels: in_c,
