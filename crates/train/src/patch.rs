@@ -232,8 +232,8 @@ mod tests {
         let patch = chosen(Preset::Small, [128; 3], Some([4.0, 1.0, 1.0]));
         assert_eq!(patch, [28, 104, 104]);
         assert_eq!(chosen(Preset::Small, [20, 300, 300], None), [20, 116, 116]);
-        // A cube of 132 needs a little more than half of the default memory.
-        assert_eq!(chosen(Preset::Paper, [200; 3], None), [132, 132, 124]);
+        // About the voxels of the paper's patch, as a cube.
+        assert_eq!(chosen(Preset::Paper, [200; 3], None), [132; 3]);
         let flat = chosen(Preset::Twin2d, [64, 248, 244], None);
         assert_eq!(flat[0], 1);
     }
