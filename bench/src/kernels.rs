@@ -12,7 +12,7 @@ use unet3d_kernels::conv3d::{Context, KERNELS, Problem};
 use unet3d_kernels::{Isa, Memory, Shape, Source, Target, Threads, Transform, View};
 
 /// Runs of each kernel; the fastest counts, the machine being shared.
-const RUNS: usize = 5;
+const RUNS: usize = 15;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = std::env::args().nth(1).unwrap_or_default();
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     for (space, in_c, out_c) in [
         ([116, 132, 132], 3, 32),
+        ([116, 132, 132], 1, 16),
         ([54, 130, 130], 32, 64),
         ([52, 62, 62], 64, 128),
         ([24, 30, 30], 128, 256),

@@ -19,9 +19,9 @@
 
 use pulp::Simd;
 
+use super::sums::add_row;
 use super::{Context, Kernel, Problem, Size};
 use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
-use crate::norm::add_moments;
 use crate::threads::{LINE, Shared};
 use crate::view::Target;
 
@@ -330,7 +330,7 @@ impl Forward<'_> {
             moments.fill(0.0);
             for r in 0..self.rows.len() {
                 let start = r * self.row + self.crop_w * self.c;
-                add_moments(&self.part[start..start + out_w * self.c], moments);
+                add_row(simd, &self.part[start..start + out_w * self.c], moments);
             }
         }
     }
