@@ -28,7 +28,9 @@ use pulp::Simd;
 
 use super::sums::{RUN, Sums};
 use super::{Context, Kernel, Problem, Size};
-use crate::micro::{CHUNK, CHUNK_ROWS, PANEL, mul_add, row_from, row_of};
+use crate::micro::{
+    CHUNK, CHUNK_ROWS, PANEL, mul_add, prefetch, row_from, row_of, stream, streamed,
+};
 use crate::threads::{LINE, Shared};
 use crate::view::Target;
 
@@ -41,6 +43,11 @@ const ROWS_BUDGET: usize = 64 * 1024;
 const MOST_ROWS: usize = 16;
 /// Tasks of a weight gradient aimed at: enough for 16 threads.
 const OUTER_TASKS: usize = 16;
+
+/// Floats of an output, 32 MB, that is written past the caches: the next
+/// operation would find little of it there, and the first layer's output is
+/// what takes longest to write.
+const PAST_CACHES: usize = 8 << 20;
 
 /// Convolution of few input channels.
 pub struct Narrow;
@@ -224,6 +231,7 @@ impl Kernel for Narrow {
                         row,
                         first: crop[2] * shape.c,
                         accumulate,
+                        past_caches: !accumulate && y.len() >= PAST_CACHES,
                         loaded,
                         moments,
                     });
@@ -289,6 +297,8 @@ struct Forward<'a> {
     row: usize,
     first: usize,
     accumulate: bool,
+    /// Whether the output is more than the caches hold.
+    past_caches: bool,
     loaded: &'a mut [f32],
     moments: Option<&'a mut [f64]>,
 }
@@ -321,6 +331,9 @@ impl Forward<'_> {
                 (8, _) => self.rows::<S, C, 6, 2>(simd, o),
                 _ => self.rows::<S, C, 6, 4>(simd, o),
             };
+        }
+        if self.past_caches {
+            streamed();
         }
     }
 
@@ -432,7 +445,9 @@ impl Forward<'_> {
                     value[v] = simd.add_f32s(value[v], old[v]);
                 }
             }
-            if many == width {
+            if many == width && self.past_caches {
+                stream::<S>(to, row_of::<S, V>(&value));
+            } else if many == width {
                 to.copy_from_slice(row_of::<S, V>(&value));
             } else {
                 to.copy_from_slice(&row_of::<S, V>(&value)[..many]);
@@ -560,8 +575,8 @@ impl Row<'_> {
         for kd in 0..kernel_d {
             for kh in (0..kernel_h).step_by(L) {
                 let at = kd * self.plane + kh * self.cut.line;
-                let acc = self.tile::<S, L, J, V>(simd, at, o);
                 let first = (kd * kernel_h + kh) * J;
+                let acc = self.tile::<S, L, J, V>(simd, at, o, first / (L * J));
                 for l in 0..L {
                     for j in 0..J {
                         let k = first + l * J + j;
@@ -584,6 +599,7 @@ impl Row<'_> {
         simd: S,
         at: usize,
         o: usize,
+        pass: usize,
     ) -> [[[S::f32s; V]; J]; L] {
         let (points, in_c) = (self.cut.size.output().space[2], self.cut.size.in_c);
         let x = &self.x[at..];
@@ -591,6 +607,12 @@ impl Row<'_> {
         assert!(self.dy.len() >= (points - 1) * self.stride + o + V * S::F32_LANES);
         let mut acc = [[[simd.splat_f32s(0.0); V]; J]; L];
         let (mut x, mut dy) = (x.as_ptr(), self.dy[o..].as_ptr());
+        // The first passes over a row fetch the next one, a cache line a point.
+        let mut next = if o == 0 && pass * LINE < self.stride {
+            dy.wrapping_add(points * self.stride + (pass * points) * LINE)
+        } else {
+            dy
+        };
         for _ in 0..points {
             let mut b = [simd.splat_f32s(0.0); V];
             for v in 0..V {
@@ -606,6 +628,8 @@ impl Row<'_> {
                     }
                 }
             }
+            prefetch(next);
+            next = next.wrapping_add(LINE);
             (x, dy) = (x.wrapping_add(in_c), dy.wrapping_add(self.stride));
         }
         acc
