@@ -169,6 +169,10 @@ pub(crate) fn prefetch(from: *const f32) {
     let _ = from;
 }
 
+/// Floats of an output, 32 MB, from which it is written past the caches: the next
+/// operation would find little of it there.
+pub(crate) const PAST_CACHES: usize = 8 << 20;
+
 /// Copies to memory that is not read soon, past the caches where that can be:
 /// an ordinary store first reads the line that it overwrites. Both slices are as
 /// long as some vectors; [`streamed`] follows before anyone reads.

@@ -29,7 +29,7 @@ use pulp::Simd;
 use super::sums::{RUN, Sums};
 use super::{Context, Kernel, Problem, Size};
 use crate::micro::{
-    CHUNK, CHUNK_ROWS, PANEL, mul_add, prefetch, row_from, row_of, stream, streamed,
+    CHUNK, CHUNK_ROWS, PANEL, PAST_CACHES, mul_add, prefetch, row_from, row_of, stream, streamed,
 };
 use crate::threads::{LINE, Shared};
 use crate::view::Target;
@@ -43,11 +43,6 @@ const ROWS_BUDGET: usize = 64 * 1024;
 const MOST_ROWS: usize = 16;
 /// Tasks of a weight gradient aimed at: enough for 16 threads.
 const OUTER_TASKS: usize = 16;
-
-/// Floats of an output, 32 MB, that is written past the caches: the next
-/// operation would find little of it there, and the first layer's output is
-/// what takes longest to write.
-const PAST_CACHES: usize = 8 << 20;
 
 /// Convolution of few input channels.
 pub struct Narrow;
