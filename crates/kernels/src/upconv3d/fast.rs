@@ -352,10 +352,11 @@ impl pulp::WithSimd for Product<'_> {
             let panels = (cut.panels - panel).min(2);
             let b = &self.packed[from..][..panels * cut.k * PANEL];
             for (n, at) in self.chunks.clone().enumerate() {
+                // The weights ahead; with the last chunk, those of the next unit.
                 let next = if at + 1 < self.chunks.end || unit + 1 == self.units.end {
-                    b
+                    b.as_ptr().wrapping_add(PANEL * PANEL)
                 } else {
-                    &self.packed[place(unit + 1).2..]
+                    self.packed[place(unit + 1).2..].as_ptr()
                 };
                 let (first, second) = tile.0.split_at_mut(CHUNK);
                 let product = ChunkProduct {
@@ -365,7 +366,7 @@ impl pulp::WithSimd for Product<'_> {
                     panels,
                     k: cut.k,
                     c: [first, second],
-                    next_b: next.as_ptr(),
+                    next_b: next,
                 };
                 product.run(simd);
                 self.write::<S>(&tile, at, matrix, panel..panel + panels);
@@ -544,6 +545,8 @@ fn gather(
     places: (usize, usize),
 ) {
     let c = size.out_c;
+    // No processor guesses these strides: 4 KB ahead, as far as pages go.
+    let ahead = 1024usize.div_ceil(c) * size.window[2] * c;
     for (n, chunk) in chunks.clone().enumerate() {
         let to = &mut to[n * places.1..];
         let mut walk = Walk::new(size, chunk * CHUNK_ROWS);
@@ -552,6 +555,7 @@ fn gather(
             let from = &dy[walk.output(tap)..][..c];
             walk.step();
             for (q, from) in from.chunks(PANEL).enumerate() {
+                prefetch(from.as_ptr().wrapping_add(ahead));
                 copy_padded(from, &mut to[q * places.0 + row * PANEL..][..PANEL]);
             }
         }
