@@ -11,6 +11,7 @@
 
 pub mod direct;
 pub mod narrow;
+pub mod pointwise;
 pub mod reference;
 pub mod winograd;
 
@@ -147,6 +148,7 @@ pub const KERNELS: &[&dyn Kernel] = &[
     &reference::Reference,
     &direct::Direct,
     &narrow::Narrow,
+    &pointwise::Pointwise,
     &winograd::Winograd,
 ];
 
