@@ -58,6 +58,13 @@ macro_rules! by_rows {
 }
 pub(crate) use by_rows;
 
+/// Whether the next register tile has [`CHUNK_ROWS`] rows, where `left` are left:
+/// six AVX-512 vectors are too few sums to hide the latency of a multiply-add.
+#[inline(always)]
+pub(crate) fn twice_the_rows<S: Simd>(left: usize) -> bool {
+    S::F32_LANES == PANEL && left >= CHUNK_ROWS
+}
+
 /// `acc[m][v] += sum over k of x[m * stride + k] * panel[k][v]`, for the
 /// first `m` rows, the panel being `k` rows of [`PANEL`] floats.
 #[inline(always)]
@@ -439,6 +446,9 @@ impl OuterTile<'_> {
     /// Does as many of the `left` input channels as fit; returns how many.
     #[inline(always)]
     pub(crate) fn run<S: Simd, const V: usize>(self, simd: S, left: usize) -> usize {
+        if twice_the_rows::<S>(left) {
+            return self.rows::<S, CHUNK_ROWS, V>(simd);
+        }
         by_rows!(left, M => self.rows::<S, M, V>(simd))
     }
 
