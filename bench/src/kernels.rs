@@ -13,7 +13,7 @@ use unet3d_kernels::conv3d::{Context, KERNELS, Problem};
 use unet3d_kernels::{Isa, Memory, Shape, Source, Target, Threads, Transform, View, upconv3d};
 
 /// Runs of each kernel; the fastest counts, the machine being shared.
-const RUNS: usize = 15;
+const RUNS: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = std::env::args().nth(1).unwrap_or_default();
