@@ -58,6 +58,13 @@ macro_rules! by_rows {
 }
 pub(crate) use by_rows;
 
+/// Whether the next register tile has [`CHUNK_ROWS`] rows, where `left` are left:
+/// six AVX-512 vectors are too few sums to hide the latency of a multiply-add.
+#[inline(always)]
+pub(crate) fn twice_the_rows<S: Simd>(left: usize) -> bool {
+    S::F32_LANES == PANEL && left >= CHUNK_ROWS
+}
+
 /// `acc[m][v] += sum over k of x[m * stride + k] * panel[k][v]`, for the
 /// first `m` rows, the panel being `k` rows of [`PANEL`] floats.
 #[inline(always)]
@@ -220,6 +227,47 @@ pub(crate) fn prefetch(from: *const f32) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = from;
+}
+
+/// Floats of an output, 32 MB, from which it is written past the caches: the next
+/// operation would find little of it there.
+pub(crate) const PAST_CACHES: usize = 8 << 20;
+
+/// Copies to memory that is not read soon, past the caches where that can be:
+/// an ordinary store first reads the line that it overwrites. Both slices are as
+/// long as some vectors; [`streamed`] follows before anyone reads.
+#[inline(always)]
+pub(crate) fn stream<S: Simd>(to: &mut [f32], from: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if S::F32_LANES == 16 && to.as_ptr().align_offset(64) == 0 {
+        use std::arch::x86_64::{_mm512_loadu_ps, _mm512_stream_ps};
+        for (to, from) in to.chunks_exact_mut(16).zip(from.chunks_exact(16)) {
+            // SAFETY: vectors of 16 lanes are those of AVX-512; the chunk begins
+            // at a cache line.
+            unsafe { _mm512_stream_ps(to.as_mut_ptr(), _mm512_loadu_ps(from.as_ptr())) }
+        }
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if S::F32_LANES == 8 && !is_portable::<S>() && to.as_ptr().align_offset(32) == 0 {
+        use std::arch::x86_64::{_mm256_loadu_ps, _mm256_stream_ps};
+        for (to, from) in to.chunks_exact_mut(8).zip(from.chunks_exact(8)) {
+            // SAFETY: vectors of 8 lanes are those of AVX; the chunk is aligned.
+            unsafe { _mm256_stream_ps(to.as_mut_ptr(), _mm256_loadu_ps(from.as_ptr())) }
+        }
+        return;
+    }
+    to.copy_from_slice(from);
+}
+
+/// Ends a sequence of [`stream`].
+#[inline(always)]
+pub(crate) fn streamed() {
+    // SAFETY: every x86-64 processor has the instruction, and it only waits.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 /// Rows of a chunk. Twelve rows by two panels of AVX-512 vectors are 24 of its 32
@@ -461,6 +509,9 @@ impl OuterTile<'_> {
     /// Does as many of the `left` input channels as fit; returns how many.
     #[inline(always)]
     pub(crate) fn run<S: Simd, const V: usize>(self, simd: S, left: usize) -> usize {
+        if twice_the_rows::<S>(left) {
+            return self.rows::<S, CHUNK_ROWS, V>(simd);
+        }
         by_rows!(left, M => self.rows::<S, M, V>(simd))
     }
 

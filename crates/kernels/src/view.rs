@@ -297,6 +297,11 @@ fn load<S: Simd>(
         }
         return;
     }
+    if transform.dropout.is_none() && many == c && width == c && FEW.contains(&c) {
+        let from = &source.data[start..start + len * c];
+        load_few(simd, from, (scale, shift, slope), out);
+        return;
+    }
     for (w, (row, out)) in rows.zip(out.chunks_exact_mut(width)).enumerate() {
         let row = &row[channels.clone()];
         let out = &mut out[to..to + many];
@@ -310,6 +315,41 @@ fn load<S: Simd>(
                 *value *= dropout.factor(index + i);
             }
         }
+    }
+}
+
+/// Channels of voxels that are loaded several to a vector.
+const FEW: std::ops::RangeInclusive<usize> = 1..=4;
+
+/// A row of voxels of [`FEW`] channels, of which a vector holds several: its
+/// factors recur after as many vectors as there are channels.
+#[inline(always)]
+fn load_few<S: Simd>(
+    simd: S,
+    from: &[f32],
+    (scale, shift, slope): (&[f32], &[f32], f32),
+    out: &mut [f32],
+) {
+    const MOST: usize = 16 * *FEW.end(); // lanes of the longest vector
+    let (c, lanes) = (scale.len(), S::F32_LANES);
+    let (mut scales, mut shifts) = ([0.0; MOST], [0.0; MOST]);
+    for i in 0..c * lanes {
+        (scales[i], shifts[i]) = (scale[i % c], shift[i % c]);
+    }
+    let whole = from.len() / lanes * lanes;
+    let mut i = 0;
+    for at in (0..whole).step_by(lanes) {
+        let (scale, shift) = (vector::<S>(&scales[i..]), vector::<S>(&shifts[i..]));
+        let value = activated(simd, vector::<S>(&from[at..]), scale, shift, slope);
+        out[at..at + lanes].copy_from_slice(crate::micro::row_of::<S, 1>(&[value]));
+        i += lanes;
+        if i == c * lanes {
+            i = 0;
+        }
+    }
+    for at in whole..from.len() {
+        let u = from[at] * scale[at % c] + shift[at % c];
+        out[at] = if u > 0.0 { u } else { u * slope };
     }
 }
 

@@ -3,8 +3,10 @@
 mod common;
 
 use common::{compare, integers, numbers, report};
-use unet3d_kernels::conv3d::{Context, KERNELS, Kernel, Problem, flipped, reference::Reference};
-use unet3d_kernels::{Dropout, Isa, Shape, Source, Target, Threads, Transform, View};
+use unet3d_kernels::conv3d::{
+    self, Context, KERNELS, Kernel, Problem, flipped, reference::Reference,
+};
+use unet3d_kernels::{Dropout, Isa, Memory, Shape, Source, Target, Threads, Transform, View};
 
 /// (n, space, channels of the two sources, out channels, kernel, pad)
 type Case = (usize, [usize; 3], [usize; 2], usize, [usize; 3], [usize; 3]);
@@ -24,6 +26,20 @@ const CASES: &[Case] = &[
     (1, [3, 3, 8], [64, 65], 16, [3, 3, 3], [0, 0, 0]),
     (1, [6, 21, 23], [5, 0], 18, [3, 3, 3], [2, 2, 2]),
     (1, [8, 10, 10], [32, 0], 32, [3, 3, 3], [1, 1, 1]),
+    // Few channels: tiles of 12 voxels (6 with AVX2) by 16 or 32 channels.
+    (1, [4, 20, 14], [1, 0], 32, [3, 3, 3], [0, 0, 0]),
+    (2, [3, 4, 13], [1, 0], 16, [3, 3, 3], [1, 1, 1]),
+    (1, [3, 5, 15], [2, 0], 48, [3, 3, 3], [0, 0, 0]),
+    (1, [3, 3, 25], [1, 1], 31, [1, 3, 3], [0, 1, 1]),
+    (1, [2, 3, 11], [3, 0], 33, [3, 3, 3], [1, 1, 1]),
+    (1, [4, 3, 24], [4, 0], 32, [3, 1, 3], [1, 0, 1]),
+    (1, [3, 3, 75], [1, 3], 64, [3, 3, 1], [1, 1, 0]),
+    (2, [1, 2, 7], [3, 0], 64, [1, 1, 1], [0, 0, 0]),
+    // One voxel to few channels.
+    (2, [3, 17, 5], [16, 0], 1, [1, 1, 1], [0, 0, 0]),
+    (1, [2, 8, 3], [32, 16], 2, [1, 1, 1], [0, 0, 0]),
+    (1, [18, 3, 9], [64, 0], 3, [1, 1, 1], [0, 0, 0]),
+    (1, [1, 9, 2], [16, 0], 4, [1, 1, 1], [0, 0, 0]),
     // Winograd's tiles (2, 3 and 4 outputs), their edges, and blocks of tiles.
     (2, [4, 5, 6], [16, 0], 16, [3, 3, 3], [0, 0, 0]),
     (1, [6, 11, 9], [16, 32], 32, [3, 3, 3], [0, 0, 0]),
@@ -97,7 +113,7 @@ fn forward(
     problem: &Problem<'_>,
     weights: &[f32],
     bias: &[f32],
-) -> Vec<f32> {
+) -> (Vec<f32>, Vec<f64>) {
     // Into the middle of a larger tensor, with a guard zone that must stay.
     let y = problem.output();
     let shape = Shape {
@@ -107,12 +123,14 @@ fn forward(
     };
     let mut out = vec![7.5; shape.len()];
     let mut scratch = vec![f32::NAN; kernel.scratch(&problem.size(), context.threads.count())];
+    let parts = kernel.parts(&problem.size());
+    let mut moments = vec![f64::NAN; y.n * parts * 2 * y.c];
     let target = Target {
         data: &mut out,
         shape,
         crop: [1, 2, 1],
         accumulate: false,
-        moments: None,
+        moments: Some(&mut moments),
     };
     kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
     let mut inside = Vec::new();
@@ -136,7 +154,30 @@ fn forward(
             }
         }
     }
-    inside
+    for (n, sample) in inside.chunks_exact(y.voxels() * y.c).enumerate() {
+        for c in 0..y.c {
+            let values = || sample[c..].iter().step_by(y.c).map(|v| f64::from(*v));
+            for (power, [want, size]) in [
+                [values().sum(), values().map(f64::abs).sum::<f64>()],
+                [values().map(|v| v * v).sum(); 2],
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let got: f64 = (0..parts)
+                    .map(|part| moments[((n * parts + part) * 2 + power) * y.c + c])
+                    .sum();
+                assert!(
+                    (got - want).abs() <= 32.0 * f64::from(f32::EPSILON) * size,
+                    "{} {} sums of powers {}: {got}, should be {want}",
+                    kernel.name(),
+                    context.isa,
+                    power + 1
+                );
+            }
+        }
+    }
+    (inside, moments)
 }
 
 fn weights_gradient(
@@ -162,7 +203,7 @@ fn kernels_agree_with_the_reference() {
                     threads: &threads[0],
                     isa: Isa::PORTABLE,
                 };
-                let y = forward(&Reference, plain, problem, weights, bias);
+                let (y, _) = forward(&Reference, plain, problem, weights, bias);
                 let dy = if exact {
                     integers(y.len(), 21)
                 } else {
@@ -179,7 +220,7 @@ fn kernels_agree_with_the_reference() {
                     let voxels = ((y.len() / problem.out_c) as f32 * growth.powi(2)) as usize;
                     let exact = exact && growth == 1.0;
                     for isa in Isa::available() {
-                        let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
+                        let mut first = None;
                         for threads in &threads {
                             let context = Context { threads, isa };
                             let name = format!(
@@ -187,7 +228,7 @@ fn kernels_agree_with_the_reference() {
                                 kernel.name(),
                                 threads.count()
                             );
-                            let got = forward(*kernel, context, problem, weights, bias);
+                            let (got, moments) = forward(*kernel, context, problem, weights, bias);
                             compare(&mut failures, &format!("{name} y"), &got, &y, terms, exact);
                             let got_dw = weights_gradient(*kernel, context, problem, &dy);
                             compare(
@@ -199,10 +240,10 @@ fn kernels_agree_with_the_reference() {
                                 exact,
                             );
                             match &first {
-                                None => first = Some((got, got_dw)),
+                                None => first = Some((got, got_dw, moments)),
                                 Some(first) => {
                                     assert!(
-                                        *first == (got, got_dw),
+                                        *first == (got, got_dw, moments),
                                         "{name}: bits depend on the threads"
                                     );
                                 }
@@ -214,6 +255,38 @@ fn kernels_agree_with_the_reference() {
         }
     }
     report(&failures);
+}
+
+#[test]
+fn an_output_written_past_the_caches_is_the_same() {
+    // 2^23 floats and more; integers, so that the kernels agree to the bit.
+    let case = (1, [4, 258, 260], [1, 0], 32, [1, 3, 3], [0, 0, 0]);
+    with_problem(&case, true, |problem, weights, bias, what| {
+        let threads = Threads::new(2).unwrap();
+        let (size, y) = (problem.size(), problem.output());
+        let run = |kernel: &dyn Kernel, isa| {
+            let mut out = Memory::zeroed(y.len());
+            let mut scratch = Memory::zeroed(kernel.scratch(&size, 2));
+            let target = Target {
+                data: &mut out,
+                shape: y,
+                crop: [0; 3],
+                accumulate: false,
+                moments: None,
+            };
+            let context = Context {
+                threads: &threads,
+                isa,
+            };
+            kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
+            out
+        };
+        let want = run(KERNELS[1], Isa::best());
+        for isa in Isa::available() {
+            let got = run(conv3d::choose(&size), isa);
+            assert!(*got == *want, "{isa} {what}");
+        }
+    });
 }
 
 #[test]

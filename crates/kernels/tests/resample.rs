@@ -11,7 +11,8 @@ use unet3d_kernels::{Dropout, Isa, Region, Shape, Source, Threads, Transform, po
 /// (n, space, in channels, out channels, window).
 type Up = (usize, [usize; 3], usize, usize, [usize; 3]);
 
-/// At, below and above the register tile (6 x 16) and the points of a load.
+/// At, below and above the chunk (12 voxels by 16 channels), the pair of panels,
+/// the points of a load (144), and weights that are many.
 const UP: &[Up] = &[
     (1, [1, 1, 1], 1, 1, [2, 2, 2]),
     (2, [2, 3, 5], 16, 16, [2, 2, 2]),
@@ -19,6 +20,12 @@ const UP: &[Up] = &[
     (1, [2, 2, 7], 5, 33, [2, 1, 2]),
     (1, [2, 13, 12], 32, 17, [2, 2, 1]),
     (1, [1, 2, 130], 7, 3, [1, 1, 1]),
+    (2, [1, 1, 11], 31, 48, [2, 2, 2]),
+    (1, [1, 3, 4], 32, 32, [1, 2, 2]),
+    (1, [1, 1, 13], 49, 64, [2, 1, 1]),
+    (1, [1, 1, 143], 16, 32, [1, 1, 2]),
+    (2, [1, 4, 36], 32, 16, [2, 2, 2]),
+    (1, [1, 5, 29], 192, 192, [2, 2, 2]),
 ];
 
 #[test]

@@ -3,12 +3,12 @@
 //! Forward: a task is a few rows of one output plane. The input rows that it
 //! needs are loaded (transformed, padded, `I_BLOCK` channels at a time) into
 //! scratch that stays in the second-level cache; then for each block of
-//! `PANEL` output channels, six neighbouring voxels by 16 channels are kept
-//! in registers over all taps. In a row the taps along w and the channels lie
+//! `PANEL` output channels, six neighbouring voxels (twelve with AVX-512) by 16
+//! channels are kept in registers over all taps. In a row the taps along w and the channels lie
 //! side by side, so the innermost loop runs over `kw * i` without a break.
 //!
 //! Weight gradient: a task is a block of input channels and a slab of output
-//! rows; six input channels by 16 output channels are kept in registers over
+//! rows; six input channels (or twelve) by 16 output channels are kept in registers over
 //! the rows loaded. Slabs are cut by the problem and summed in order, so the
 //! bits do not depend on the number of threads.
 
@@ -19,9 +19,11 @@
 
 use pulp::Simd;
 
+use super::sums::add_row;
 use super::{Context, Kernel, Problem, Size};
-use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
-use crate::norm::add_moments;
+use crate::micro::{
+    CHUNK_ROWS, OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of, twice_the_rows,
+};
 use crate::threads::{LINE, Shared};
 use crate::view::Target;
 
@@ -321,7 +323,11 @@ impl Forward<'_> {
                             r,
                             w,
                         };
-                        w += by_rows!(out_w - w, M => self.tile::<S, M, V>(simd, place));
+                        w += if twice_the_rows::<S>(out_w - w) {
+                            self.tile::<S, CHUNK_ROWS, V>(simd, place)
+                        } else {
+                            by_rows!(out_w - w, M => self.tile::<S, M, V>(simd, place))
+                        };
                     }
                 }
             }
@@ -330,7 +336,7 @@ impl Forward<'_> {
             moments.fill(0.0);
             for r in 0..self.rows.len() {
                 let start = r * self.row + self.crop_w * self.c;
-                add_moments(&self.part[start..start + out_w * self.c], moments);
+                add_row(simd, &self.part[start..start + out_w * self.c], moments);
             }
         }
     }

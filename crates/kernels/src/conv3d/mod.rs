@@ -10,8 +10,12 @@
 //! [`flipped`]; so a kernel has two passes, not three.
 
 pub mod direct;
+pub mod narrow;
+pub mod pointwise;
 pub mod reference;
 pub mod winograd;
+
+mod sums;
 
 use crate::view::{Shape, Target, View};
 use crate::{Isa, Threads};
@@ -140,7 +144,13 @@ pub trait Kernel: Sync {
 
 /// Every kernel, the plainest first; a later one that supports a size is
 /// preferred. Dispatch, tests and benchmarks read this list.
-pub const KERNELS: &[&dyn Kernel] = &[&reference::Reference, &direct::Direct, &winograd::Winograd];
+pub const KERNELS: &[&dyn Kernel] = &[
+    &reference::Reference,
+    &direct::Direct,
+    &narrow::Narrow,
+    &pointwise::Pointwise,
+    &winograd::Winograd,
+];
 
 /// The preferred kernel for a size.
 pub fn choose(size: &Size) -> &'static dyn Kernel {

@@ -1,49 +1,51 @@
-//! Up-convolution on the register tiles of the convolution.
+//! Up-convolution as products of matrices, on the register tiles of chunks:
+//! twelve voxels by two panels of channels.
 //!
-//! Forward: a task is one output row, whose taps `a`, `b` are fixed; for each
-//! tap `c` it is a matrix product of the input row with one slice of the
-//! weights. Input gradient: the taps `c` and the output channels of an output
-//! row lie side by side, so a task (one input row) runs over `c * o` without a
-//! break. Weight gradient: a task is one tap and one slab of input rows.
+//! Forward: a task is a group of chunks of input voxels (in the order of memory,
+//! across rows) by some of the pairs of a tap and two output panels. It loads and
+//! transforms its voxels once, multiplies, and scatters the products to where the
+//! tap writes. Input gradient: the same product with the taps and output channels
+//! of a voxel side by side, gathered, for input channels. Weight gradient: a task
+//! is a tap by some input panels, or by a slab of voxels where there are few
+//! weights; its sums of outer products go over the voxels in order.
+//!
+//! How tasks are cut depends on the problem alone, and so do the bits.
+
+#![allow(
+    unsafe_code,
+    reason = "the products of a task are no contiguous part of the output"
+)]
+
+use std::ops::Range;
 
 use pulp::Simd;
 
 use super::{Problem, Size};
-use crate::conv3d::Context;
-use crate::micro::{OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of};
-use crate::threads::LINE;
+use crate::conv3d::{Context, transpose};
+use crate::micro::{
+    CHUNK, CHUNK_ROWS, ChunkOuter, ChunkProduct, PANEL, PAST_CACHES, prefetch, stream, streamed,
+};
+use crate::threads::Shared;
 
-/// Points (voxels) of a weight gradient loaded at a time: with 512 channels
-/// that is 256 KB, a quarter of a current second-level cache.
-const POINTS: usize = 128;
-/// Tasks of a weight gradient aimed at: enough for 16 threads.
-const OUTER_TASKS: usize = 16;
+/// Floats of loaded chunks of a task: 768 KB, less than half of a second-level
+/// cache of 2 MB, through which the weights stream.
+const BUDGET: usize = 192 * 1024;
+/// Floats of weights, 1 MB, that stay in that cache beside the chunks: tasks then
+/// need not be large for the weights' sake.
+const FEW_WEIGHTS: usize = 256 * 1024;
+/// Tasks aimed at: enough for 16 threads.
+const TASKS: usize = 16;
+/// Chunks of a weight gradient loaded at a time: those of one input panel and two
+/// output panels, 27 KB, stay in the first-level cache.
+const OUTER_CHUNKS: usize = 12;
 
 /// Floats of scratch memory that any pass needs with `threads` workers.
 pub fn scratch(size: &Size, threads: usize) -> usize {
-    let (i, o) = (
-        size.input.c.next_multiple_of(PANEL),
-        size.out_c.next_multiple_of(PANEL),
-    );
-    let forward = size.taps() * size.input.c * o
-        + threads * (size.input.space[2] * size.input.c).next_multiple_of(LINE);
-    let input = size.taps() * size.out_c * i;
-    let points = size.input.space[2] * lines(size);
-    let weights = slabs(size) * size.weights()
-        + threads * (points * (size.input.c + o)).next_multiple_of(LINE);
-    forward.max(input).max(weights)
-}
-
-/// Input rows loaded at a time by the weight gradient.
-fn lines(size: &Size) -> usize {
-    (POINTS / size.input.space[2].max(1)).clamp(1, size.input.space[1].max(1))
-}
-
-fn slabs(size: &Size) -> usize {
-    OUTER_TASKS
-        .div_ceil(size.taps())
-        .min(size.input.n * size.input.space[0])
-        .max(1)
+    let product = |cut: Cut| cut.weights() + threads * cut.loaded();
+    let outer = OuterCut::new(size);
+    product(Cut::forward(size))
+        .max(product(Cut::input(size)))
+        .max(outer.sums() + threads * outer.loaded())
 }
 
 /// Computes `y`, `n d h w o`.
@@ -56,55 +58,31 @@ pub fn forward(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
+    let cut = Cut::forward(&size);
+    let (packed, scratch) = scratch.split_at_mut(cut.weights());
     let (in_c, out_c) = (size.input.c, size.out_c);
-    let shape = size.output();
-    let panels = out_c.div_ceil(PANEL);
-    let (packed, scratch) = scratch.split_at_mut(size.taps() * in_c * panels * PANEL);
-    pack(
-        context,
-        (size.taps() * in_c, out_c),
-        |row, o| weights[row * out_c + o],
-        packed,
-    );
-    let packed = &*packed;
-    let [sd, sh, sw] = problem.window;
-    let row = shape.space[2] * out_c;
-    let rows = shape.n * shape.space[0] * shape.space[1];
-    context.threads.for_each_part(
-        y,
-        scratch,
-        rows,
-        |task| task * row..(task + 1) * row,
-        |task, part, loaded| {
-            let (n, d, h) = (
-                task / (shape.space[0] * shape.space[1]),
-                task / shape.space[1] % shape.space[0],
-                task % shape.space[1],
-            );
-            let width = size.input.space[2];
-            let x = &mut loaded[..width * in_c];
-            problem
-                .view()
-                .load_row(pulp::Scalar256b, n, [d / sd, h / sh, 0], width, 0, in_c, x);
-            for c in 0..sw {
-                let tap = ((d % sd) * sh + h % sh) * sw + c;
-                for p in 0..panels {
-                    let o = p * PANEL;
-                    context.isa.run(Rows {
-                        x: &[&*x],
-                        stride: in_c,
-                        k: in_c,
-                        panels: &packed[p * size.taps() * in_c * PANEL..][tap * in_c * PANEL..],
-                        bias: bias.map(|bias| &bias[o..out_c.min(o + PANEL)]),
-                        points: width,
-                        to: &mut part[c * out_c + o..],
-                        to_stride: sw * out_c,
-                        many: PANEL.min(out_c - o),
-                    });
+    // A part is a tap and a panel: `[i][PANEL]`.
+    context
+        .threads
+        .for_each_chunk(packed, cut.k * PANEL, &mut [], |part, to, _| {
+            let (tap, o) = (part / cut.panels, part % cut.panels * PANEL);
+            let many = PANEL.min(out_c - o);
+            let from = &weights[tap * in_c * out_c..][..in_c * out_c];
+            for (i, to) in to.chunks_exact_mut(PANEL).enumerate() {
+                if i < in_c {
+                    let from = &from[i * out_c + o..];
+                    prefetch(from.as_ptr().wrapping_add(AHEAD * out_c));
+                    copy_padded(&from[..many], to);
+                } else {
+                    to.fill(0.0);
                 }
             }
-        },
-    );
+        });
+    let pass = Pass::Forward {
+        bias,
+        past_caches: y.len() >= PAST_CACHES,
+    };
+    cut.multiply(context, problem, packed, pass, y, scratch);
 }
 
 /// Computes the gradient by the (transformed) input, `n d h w i`.
@@ -117,49 +95,30 @@ pub fn backward_input(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
+    let cut = Cut::input(&size);
+    let (packed, scratch) = scratch.split_at_mut(cut.weights());
     let (in_c, out_c) = (size.input.c, size.out_c);
-    let shape = size.output();
-    let panels = in_c.div_ceil(PANEL);
-    let packed = &mut scratch[..size.taps() * out_c * panels * PANEL];
-    // Rows (tap, o), columns i.
-    let weight = |row: usize, i: usize| weights[((row / out_c) * in_c + i) * out_c + row % out_c];
-    pack(context, (size.taps() * out_c, in_c), weight, packed);
-    let packed = &*packed;
-    let [sd, sh, sw] = problem.window;
-    let [depth, height, width] = size.input.space;
-    let k = sw * out_c;
-    context.threads.for_each_part(
-        dx,
-        &mut [],
-        size.input.n * depth * height,
-        |task| task * width * in_c..(task + 1) * width * in_c,
-        |task, part, _| {
-            let (n, d, h) = (
-                task / (depth * height),
-                task / height % depth,
-                task % height,
-            );
-            let mut rows: [&[f32]; 4] = [&[]; 4];
-            for (ab, row) in rows[..sd * sh].iter_mut().enumerate() {
-                let at = shape.at(n, [d * sd + ab / sh, h * sh + ab % sh, 0]);
-                *row = &dy[at..at + width * k];
+    // A part is an input panel and a tap: `[o][PANEL]`.
+    let len = cut.k / size.taps() * PANEL;
+    context
+        .threads
+        .for_each_chunk(packed, len, &mut [], |part, to, _| {
+            let (i, tap) = (part / size.taps() * PANEL, part % size.taps());
+            let many = PANEL.min(in_c - i);
+            let from = &weights[(tap * in_c + i) * out_c..][..many * out_c];
+            if many == PANEL {
+                transpose(from, PANEL, out_c, &mut to[..out_c * PANEL]);
+                to[out_c * PANEL..].fill(0.0);
+            } else {
+                to.fill(0.0);
+                for (lane, from) in from.chunks_exact(out_c).enumerate() {
+                    for (to, from) in to.chunks_exact_mut(PANEL).zip(from) {
+                        to[lane] = *from;
+                    }
+                }
             }
-            for p in 0..panels {
-                let i = p * PANEL;
-                context.isa.run(Rows {
-                    x: &rows[..sd * sh],
-                    stride: k,
-                    k,
-                    panels: &packed[p * size.taps() * out_c * PANEL..],
-                    bias: None,
-                    points: width,
-                    to: &mut part[i..],
-                    to_stride: in_c,
-                    many: PANEL.min(in_c - i),
-                });
-            }
-        },
-    );
+        });
+    cut.multiply(context, problem, packed, Pass::Input { dy }, dx, scratch);
 }
 
 /// Adds the gradient by the weights, `a b c i o`.
@@ -171,191 +130,537 @@ pub fn backward_weights(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
-    let (slabs, one) = (slabs(&size), size.input.c * size.out_c);
-    let (sums, scratch) = scratch.split_at_mut(slabs * size.weights());
-    let planes = size.input.n * size.input.space[0];
-    context.threads.for_each_part(
-        sums,
-        scratch,
-        slabs * size.taps(),
-        |task| task * one..(task + 1) * one,
-        |task, part, loaded| {
-            let slab = task / size.taps();
-            let planes = slab * planes / slabs..(slab + 1) * planes / slabs;
-            context.isa.run(Outer {
-                problem,
-                size: &size,
-                tap: task % size.taps(),
-                planes,
-                dy,
-                part,
-                loaded,
-            });
-        },
-    );
-    let sums = &*sums;
-    context.threads.for_each_part(
-        &mut dw[..size.weights()],
-        &mut [],
-        size.taps(),
-        |tap| tap * one..(tap + 1) * one,
-        |tap, part, _| {
-            for slab in 0..slabs {
-                let from = &sums[slab * size.weights() + tap * one..][..one];
-                part.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-            }
-        },
-    );
-}
-
-/// `[panel][row][PANEL]` from a matrix `rows` by `columns`, zeros where columns end.
-fn pack(
-    context: Context<'_>,
-    (rows, columns): (usize, usize),
-    value: impl Fn(usize, usize) -> f32 + Sync,
-    packed: &mut [f32],
-) {
-    let one = rows * PANEL;
-    context.threads.for_each_part(
-        packed,
-        &mut [],
-        columns.div_ceil(PANEL),
-        |panel| panel * one..(panel + 1) * one,
-        |panel, part, _| {
-            for (row, to) in part.chunks_exact_mut(PANEL).enumerate() {
-                for (lane, to) in to.iter_mut().enumerate() {
-                    let column = panel * PANEL + lane;
-                    *to = if column < columns {
-                        value(row, column)
-                    } else {
-                        0.0
-                    };
+    let cut = OuterCut::new(&size);
+    let dw = &mut dw[..size.weights()];
+    let (sums, scratch) = scratch.split_at_mut(cut.sums());
+    let fresh = !cut.in_place;
+    let task = |task: usize, part: &mut [f32], loaded: &mut [f32]| {
+        let (slab, tap) = (task / cut.splits / size.taps(), task / cut.splits);
+        let (tap, split) = (tap % size.taps(), task % cut.splits);
+        context.isa.run(Outer {
+            problem,
+            cut: &cut,
+            tap,
+            inputs: split * cut.inputs / cut.splits..(split + 1) * cut.inputs / cut.splits,
+            chunks: slab * cut.chunks / cut.slabs..(slab + 1) * cut.chunks / cut.slabs,
+            fresh,
+            dy,
+            part,
+            loaded,
+        });
+    };
+    let tasks = cut.slabs * size.taps() * cut.splits;
+    let one = cut.inputs * PANEL * cut.columns();
+    let range = |task: usize| {
+        let bound = |split: usize| split * cut.inputs / cut.splits * PANEL * cut.columns();
+        let (matrix, split) = (task / cut.splits * one, task % cut.splits);
+        matrix + bound(split)..matrix + bound(split + 1)
+    };
+    if cut.in_place {
+        context
+            .threads
+            .for_each_part(dw, scratch, tasks, range, task);
+        return;
+    }
+    context
+        .threads
+        .for_each_part(&mut *sums, scratch, tasks, range, task);
+    let (sums, out_c) = (&*sums, size.out_c);
+    context
+        .threads
+        .for_each_chunk(dw, size.input.c * out_c, &mut [], |tap, part, _| {
+            for slab in 0..cut.slabs {
+                let from = &sums[(slab * size.taps() + tap) * one..][..one];
+                let rows = from.chunks_exact(cut.columns());
+                for (to, from) in part.chunks_exact_mut(out_c).zip(rows) {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
             }
-        },
-    );
+        });
 }
 
-/// `to[p] = bias + sum over rows r, k of x[r][p * stride + k] * panels[r][k]`.
-struct Rows<'a> {
-    x: &'a [&'a [f32]],
-    stride: usize,
+/// Rows of weights fetched ahead: what memory needs for an answer.
+const AHEAD: usize = 16;
+
+/// A panel's row from as many channels as there are.
+#[inline(always)]
+fn copy_padded(from: &[f32], to: &mut [f32]) {
+    if from.len() == PANEL {
+        to[..PANEL].copy_from_slice(from);
+    } else {
+        to[..from.len()].copy_from_slice(from);
+        to[from.len()..].fill(0.0);
+    }
+}
+
+/// How a product is cut: of all voxels, `k` values each, with `matrices` of
+/// `panels`.
+#[derive(Clone, Copy)]
+struct Cut {
+    size: Size,
+    /// Values of a voxel, whole panels.
     k: usize,
-    panels: &'a [f32],
-    bias: Option<&'a [f32]>,
-    points: usize,
-    to: &'a mut [f32],
-    to_stride: usize,
-    many: usize,
+    matrices: usize,
+    /// Panels of a matrix.
+    panels: usize,
+    /// Chunks of all voxels, and their groups.
+    chunks: usize,
+    groups: usize,
+    /// Tasks that share a group, each with some of the matrices' panels.
+    splits: usize,
 }
 
-by_panel!(Rows);
+impl Cut {
+    fn forward(size: &Size) -> Self {
+        let k = size.input.c.next_multiple_of(PANEL);
+        Self::new(size, k, size.taps(), size.out_c.div_ceil(PANEL))
+    }
 
-impl Rows<'_> {
+    fn input(size: &Size) -> Self {
+        let k = size.taps() * size.out_c.next_multiple_of(PANEL);
+        Self::new(size, k, 1, size.input.c.div_ceil(PANEL))
+    }
+
+    fn new(size: &Size, k: usize, matrices: usize, panels: usize) -> Self {
+        let chunks = (size.input.n * size.input.voxels()).div_ceil(CHUNK_ROWS);
+        let mut cut = Self {
+            size: *size,
+            k,
+            matrices,
+            panels,
+            chunks,
+            groups: 1,
+            splits: 1,
+        };
+        cut.groups = chunks.div_ceil((BUDGET / (CHUNK_ROWS * k)).max(1)).max(1);
+        if cut.weights() <= FEW_WEIGHTS {
+            cut.groups = cut.groups.max(TASKS.min(chunks));
+        }
+        cut.splits = TASKS.div_ceil(cut.groups).min(cut.units()).max(1);
+        cut
+    }
+
+    /// Products of a group: a matrix with two of its panels.
+    fn units(&self) -> usize {
+        self.matrices * self.panels.div_ceil(2)
+    }
+
+    /// Floats of all matrices.
+    fn weights(&self) -> usize {
+        self.matrices * self.panels * PANEL * self.k
+    }
+
+    /// Floats of the chunks of a group.
+    fn loaded(&self) -> usize {
+        self.chunks.div_ceil(self.groups) * CHUNK_ROWS * self.k
+    }
+
+    fn multiply(
+        &self,
+        context: Context<'_>,
+        problem: &Problem<'_>,
+        packed: &[f32],
+        pass: Pass<'_>,
+        to: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let to = Shared::new(to);
+        context
+            .threads
+            .for_each_with(scratch, self.groups * self.splits, |task, loaded| {
+                let (group, split) = (task / self.splits, task % self.splits);
+                context.isa.run(Product {
+                    problem,
+                    cut: self,
+                    packed,
+                    pass,
+                    chunks: group * self.chunks / self.groups
+                        ..(group + 1) * self.chunks / self.groups,
+                    units: split * self.units() / self.splits
+                        ..(split + 1) * self.units() / self.splits,
+                    to: &to,
+                    loaded,
+                });
+            });
+    }
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+enum Pass<'a> {
+    /// Voxels by the matrices of the taps.
+    Forward {
+        bias: Option<&'a [f32]>,
+        past_caches: bool,
+    },
+    /// Output gradients of all taps by one matrix.
+    Input { dy: &'a [f32] },
+}
+
+/// One task: some chunks by some units.
+struct Product<'a> {
+    problem: &'a Problem<'a>,
+    cut: &'a Cut,
+    /// `[matrix][panel][k][PANEL]`.
+    packed: &'a [f32],
+    pass: Pass<'a>,
+    chunks: Range<usize>,
+    units: Range<usize>,
+    to: &'a Shared<'a, f32>,
+    loaded: &'a mut [f32],
+}
+
+/// A product of a chunk with two panels, at the beginning of a cache line.
+#[repr(align(64))]
+struct Tile([f32; 2 * CHUNK]);
+
+impl pulp::WithSimd for Product<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
-        let mut p = 0;
-        while p < self.points {
-            p += by_rows!(self.points - p, M => self.tile::<S, M, V>(simd, p));
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (cut, size) = (self.cut, &self.cut.size);
+        let chunk = CHUNK_ROWS * cut.k;
+        match self.pass {
+            Pass::Forward { .. } => {
+                let places = (CHUNK, chunk);
+                load(
+                    simd,
+                    self.problem,
+                    &self.chunks,
+                    0..cut.k / PANEL,
+                    self.loaded,
+                    places,
+                );
+            }
+            Pass::Input { dy } => {
+                let panels = cut.k / PANEL / size.taps();
+                for tap in 0..size.taps() {
+                    let to = &mut self.loaded[tap * panels * CHUNK..];
+                    gather(size, dy, tap, &self.chunks, to, (CHUNK, chunk));
+                }
+            }
+        }
+        let pairs = cut.panels.div_ceil(2);
+        let place = |unit: usize| {
+            let (matrix, panel) = (unit / pairs, unit % pairs * 2);
+            (matrix, panel, (matrix * cut.panels + panel) * cut.k * PANEL)
+        };
+        let mut tile = Tile([0.0; 2 * CHUNK]);
+        for unit in self.units.clone() {
+            let (matrix, panel, from) = place(unit);
+            let panels = (cut.panels - panel).min(2);
+            let b = &self.packed[from..][..panels * cut.k * PANEL];
+            for (n, at) in self.chunks.clone().enumerate() {
+                // The weights ahead; with the last chunk, those of the next unit.
+                let next = if at + 1 < self.chunks.end || unit + 1 == self.units.end {
+                    b.as_ptr().wrapping_add(PANEL * PANEL)
+                } else {
+                    self.packed[place(unit + 1).2..].as_ptr()
+                };
+                let (first, second) = tile.0.split_at_mut(CHUNK);
+                let product = ChunkProduct {
+                    a: &self.loaded[n * chunk..][..chunk],
+                    a_stride: CHUNK,
+                    b,
+                    panels,
+                    k: cut.k,
+                    c: [first, second],
+                    next_b: next,
+                };
+                product.run(simd);
+                self.write::<S>(&tile, at, matrix, panel..panel + panels);
+            }
+        }
+        if let Pass::Forward {
+            past_caches: true, ..
+        } = self.pass
+        {
+            streamed();
+        }
+    }
+}
+
+impl Product<'_> {
+    /// Writes the products of chunk `at` to their voxels.
+    #[inline(always)]
+    fn write<S: Simd>(&self, tile: &Tile, at: usize, matrix: usize, panels: Range<usize>) {
+        let size = &self.cut.size;
+        let (c, bias, past_caches) = match self.pass {
+            Pass::Forward { bias, past_caches } => (size.out_c, bias, past_caches),
+            Pass::Input { .. } => (size.input.c, None, false),
+        };
+        let mut walk = Walk::new(size, at * CHUNK_ROWS);
+        for row in 0..CHUNK_ROWS.min(walk.left()) {
+            let voxel = match self.pass {
+                Pass::Forward { .. } => walk.output(matrix),
+                Pass::Input { .. } => (at * CHUNK_ROWS + row) * c,
+            };
+            walk.step();
+            for (p, from) in panels.clone().zip(tile.0.chunks_exact(CHUNK)) {
+                let o = p * PANEL;
+                let many = PANEL.min(c - o);
+                let from = &from[row * PANEL..][..PANEL];
+                // SAFETY: every voxel, tap and panel belongs to one unit of one
+                // task, and together they are a place of the output.
+                let to = unsafe { self.to.part(voxel + o..voxel + o + many) };
+                if many == PANEL {
+                    let mut line = Line([0.0; PANEL]);
+                    line.0.copy_from_slice(from);
+                    if let Some(bias) = bias {
+                        for (value, bias) in line.0.iter_mut().zip(&bias[o..][..PANEL]) {
+                            *value += bias;
+                        }
+                    }
+                    if past_caches {
+                        stream::<S>(to, &line.0);
+                    } else {
+                        to.copy_from_slice(&line.0);
+                    }
+                } else {
+                    for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
+                        *to = from + bias.map_or(0.0, |bias| bias[o + i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row of a panel.
+#[repr(align(64))]
+struct Line([f32; PANEL]);
+
+/// Steps through the input voxels in the order of memory.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    size: &'a Size,
+    point: usize,
+    n: usize,
+    at: [usize; 3],
+}
+
+impl<'a> Walk<'a> {
+    #[inline(always)]
+    fn new(size: &'a Size, point: usize) -> Self {
+        let [depth, height, width] = size.input.space;
+        let row = point / width;
+        Self {
+            size,
+            point,
+            n: row / (depth * height),
+            at: [row / height % depth, row % height, point % width],
         }
     }
 
+    /// Voxels from here on.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, p: usize) -> usize {
-        let mut start = [0.0; PANEL];
-        if let Some(bias) = self.bias {
-            start[..bias.len()].copy_from_slice(bias);
+    fn left(&self) -> usize {
+        (self.size.input.n * self.size.input.voxels()).saturating_sub(self.point)
+    }
+
+    /// Voxels from here to the end of the row.
+    #[inline(always)]
+    fn row(&self) -> usize {
+        self.size.input.space[2] - self.at[2]
+    }
+
+    #[inline(always)]
+    fn step(&mut self) {
+        self.point += 1;
+        self.at[2] += 1;
+        if self.row() == 0 {
+            *self = Self::new(self.size, self.point);
         }
-        let mut acc = [row_from::<S, V>(&start); M];
-        for (r, x) in self.x.iter().enumerate() {
-            let panel = &self.panels[r * self.k * PANEL..];
-            accumulate::<S, M, V>(
-                simd,
-                &mut acc,
-                &x[p * self.stride..],
-                self.stride,
-                panel,
-                self.k,
-            );
-        }
-        for (m, row) in acc.iter().enumerate() {
-            let to = &mut self.to[(p + m) * self.to_stride..][..self.many];
-            to.copy_from_slice(&row_of::<S, V>(row)[..self.many]);
-        }
-        M
+    }
+
+    /// Where the tap of this voxel writes.
+    #[inline(always)]
+    fn output(&self, tap: usize) -> usize {
+        let [sd, sh, sw] = self.size.window;
+        let [d, h, w] = self.at;
+        let (a, b, c) = (tap / (sh * sw), tap / sw % sh, tap % sw);
+        let at = [d * sd + a, h * sh + b, w * sw + c];
+        self.size.output().at(self.n, at)
     }
 }
 
-/// One weight-gradient task: tap `tap`, input planes `planes`.
+/// Loads the transformed input `panels` of the voxels of `chunks`; chunks of a
+/// voxel's next panel, and of the next voxels, are `places` apart.
+#[inline(always)]
+fn load<S: Simd>(
+    simd: S,
+    problem: &Problem<'_>,
+    chunks: &Range<usize>,
+    panels: Range<usize>,
+    to: &mut [f32],
+    places: (usize, usize),
+) {
+    let size = problem.size();
+    let view = problem.view();
+    for (n, chunk) in chunks.clone().enumerate() {
+        let to = &mut to[n * places.1..];
+        let mut walk = Walk::new(&size, chunk * CHUNK_ROWS);
+        let mut row = 0;
+        let end = CHUNK_ROWS.min(walk.left());
+        while row < end {
+            let many = walk.row().min(end - row);
+            for (q, panel) in panels.clone().enumerate() {
+                let i = panel * PANEL;
+                let channels = PANEL.min(size.input.c - i);
+                let to = &mut to[q * places.0 + row * PANEL..][..many * PANEL];
+                view.load_row(simd, walk.n, walk.at, many, i, i + channels, to);
+                spread(to, many, channels);
+            }
+            row += many;
+            walk = Walk::new(&size, walk.point + many);
+        }
+        for q in 0..panels.len() {
+            to[q * places.0..][row * PANEL..CHUNK].fill(0.0);
+        }
+    }
+}
+
+/// Rows of `channels` values, one after the other, to rows of a panel with zeros
+/// behind, in place and so from the last on.
+#[inline(always)]
+fn spread(rows: &mut [f32], many: usize, channels: usize) {
+    if channels < PANEL {
+        for row in (0..many).rev() {
+            rows.copy_within(row * channels..(row + 1) * channels, row * PANEL);
+            rows[row * PANEL + channels..(row + 1) * PANEL].fill(0.0);
+        }
+    }
+}
+
+/// Gathers the output gradients of one tap at the voxels of `chunks`, all panels;
+/// `places` as for [`load`].
+#[inline(always)]
+fn gather(
+    size: &Size,
+    dy: &[f32],
+    tap: usize,
+    chunks: &Range<usize>,
+    to: &mut [f32],
+    places: (usize, usize),
+) {
+    let c = size.out_c;
+    // No processor guesses these strides: 4 KB ahead, as far as pages go.
+    let ahead = 1024usize.div_ceil(c) * size.window[2] * c;
+    for (n, chunk) in chunks.clone().enumerate() {
+        let to = &mut to[n * places.1..];
+        let mut walk = Walk::new(size, chunk * CHUNK_ROWS);
+        let end = CHUNK_ROWS.min(walk.left());
+        for row in 0..end {
+            let from = &dy[walk.output(tap)..][..c];
+            walk.step();
+            for (q, from) in from.chunks(PANEL).enumerate() {
+                prefetch(from.as_ptr().wrapping_add(ahead));
+                copy_padded(from, &mut to[q * places.0 + row * PANEL..][..PANEL]);
+            }
+        }
+        for q in 0..c.div_ceil(PANEL) {
+            to[q * places.0..][end * PANEL..CHUNK].fill(0.0);
+        }
+    }
+}
+
+/// How a weight gradient is cut.
+struct OuterCut {
+    size: Size,
+    /// Chunks of all voxels.
+    chunks: usize,
+    /// Panels of input and of output channels.
+    inputs: usize,
+    outputs: usize,
+    /// Slabs of chunks, summed apart.
+    slabs: usize,
+    /// Tasks that share a tap, each with some of the input panels.
+    splits: usize,
+    /// Whether tasks add to the gradient itself.
+    in_place: bool,
+}
+
+impl OuterCut {
+    fn new(size: &Size) -> Self {
+        let chunks = (size.input.n * size.input.voxels()).div_ceil(CHUNK_ROWS);
+        let (i, o) = (size.input.c, size.out_c);
+        let whole = i.is_multiple_of(PANEL) && o.is_multiple_of(PANEL);
+        let in_place = whole && size.weights() > FEW_WEIGHTS;
+        let (inputs, many) = (i.div_ceil(PANEL), TASKS.div_ceil(size.taps()));
+        Self {
+            size: *size,
+            chunks,
+            inputs,
+            outputs: o.div_ceil(PANEL),
+            slabs: if in_place { 1 } else { many.min(chunks).max(1) },
+            splits: if in_place { many.min(inputs) } else { 1 },
+            in_place,
+        }
+    }
+
+    /// Floats of a row of sums.
+    fn columns(&self) -> usize {
+        self.outputs * PANEL
+    }
+
+    /// Floats of the sums of all slabs.
+    fn sums(&self) -> usize {
+        if self.in_place {
+            return 0;
+        }
+        self.slabs * self.size.taps() * self.inputs * PANEL * self.columns()
+    }
+
+    /// Floats that a task loads at a time.
+    fn loaded(&self) -> usize {
+        (self.inputs.div_ceil(self.splits) + self.outputs) * OUTER_CHUNKS * CHUNK
+    }
+}
+
+/// One weight-gradient task: a tap, input panels, chunks of voxels.
 struct Outer<'a> {
     problem: &'a Problem<'a>,
-    size: &'a Size,
+    cut: &'a OuterCut,
     tap: usize,
-    planes: std::ops::Range<usize>,
+    inputs: Range<usize>,
+    chunks: Range<usize>,
+    /// Whether `part` begins with 0 instead of what is there.
+    fresh: bool,
     dy: &'a [f32],
-    /// `[i][o]`.
+    /// `[i][o]`, whole panels.
     part: &'a mut [f32],
     loaded: &'a mut [f32],
 }
 
-by_panel!(Outer);
+impl pulp::WithSimd for Outer<'_> {
+    type Output = ();
 
-impl Outer<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
-        let Self {
-            problem,
-            size,
-            tap,
-            planes,
-            dy,
-            part,
-            loaded,
-        } = self;
-        let [depth, height, width] = size.input.space;
-        let [sd, sh, sw] = size.window;
-        let (a, b, c) = (tap / (sh * sw), tap / sw % sh, tap % sw);
-        let (in_c, out_c, shape) = (size.input.c, size.out_c, size.output());
-        let lines = lines(size);
-        let (x, panels) = loaded.split_at_mut(lines * width * in_c);
-        part.fill(0.0);
-        for plane in planes {
-            let (n, d) = (plane / depth, plane % depth);
-            for h0 in (0..height).step_by(lines) {
-                let rows = lines.min(height - h0);
-                let points = rows * width;
-                for r in 0..rows {
-                    let to = &mut x[r * width * in_c..(r + 1) * width * in_c];
-                    problem
-                        .view()
-                        .load_row(simd, n, [d, h0 + r, 0], width, 0, in_c, to);
-                }
-                for (p, o) in (0..out_c).step_by(PANEL).enumerate() {
-                    let many = PANEL.min(out_c - o);
-                    let panel = &mut panels[p * points * PANEL..(p + 1) * points * PANEL];
-                    for (point, to) in panel.chunks_exact_mut(PANEL).enumerate() {
-                        let (h, w) = (h0 + point / width, point % width);
-                        let from = &dy[shape.at(n, [d * sd + a, h * sh + b, w * sw + c]) + o..];
-                        to[..many].copy_from_slice(&from[..many]);
-                        to[many..].fill(0.0);
-                    }
-                    let mut i = 0;
-                    while i < in_c {
-                        let tile = OuterTile {
-                            x: &x[i..],
-                            line: 0,
-                            stride: in_c,
-                            dy: panel,
-                            rows: 1,
-                            w: points,
-                            to: &mut part[i * out_c + o..],
-                            out_c,
-                            many,
-                        };
-                        i += tile.run::<S, V>(simd, in_c - i);
-                    }
-                }
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (cut, columns) = (self.cut, self.cut.columns());
+        let panel = OUTER_CHUNKS * CHUNK;
+        let (x, dy) = self.loaded.split_at_mut(self.inputs.len() * panel);
+        let mut fresh = self.fresh;
+        for first in self.chunks.clone().step_by(OUTER_CHUNKS) {
+            let chunks = first..self.chunks.end.min(first + OUTER_CHUNKS);
+            let places = (panel, CHUNK);
+            load(simd, self.problem, &chunks, self.inputs.clone(), x, places);
+            gather(&cut.size, self.dy, self.tap, &chunks, dy, places);
+            for i in 0..self.inputs.len() {
+                let outer = ChunkOuter {
+                    a: &x[i * panel..],
+                    b: dy,
+                    b_panel: panel,
+                    panels: cut.outputs,
+                    chunks: chunks.len(),
+                    fresh,
+                    c: &mut self.part[i * PANEL * columns..],
+                    columns,
+                };
+                outer.run(simd);
             }
+            fresh = false;
         }
     }
 }
