@@ -59,6 +59,22 @@ impl Isa {
         }
     }
 
+    /// Floats of a vector.
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+
+        impl WithSimd for Lanes {
+            type Output = usize;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> usize {
+                S::F32_LANES
+            }
+        }
+
+        self.run(Lanes)
+    }
+
     /// Runs `operation` compiled for this instruction set.
     #[inline]
     pub(crate) fn run<Op: WithSimd>(self, operation: Op) -> Op::Output {

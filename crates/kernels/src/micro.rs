@@ -167,35 +167,6 @@ pub(crate) fn row_from<S: Simd, const V: usize>(from: &[f32]) -> [S::f32s; V] {
 #[repr(align(64))]
 pub(crate) struct Aligned<T>(pub(crate) T);
 
-/// Writes a vector past the caches where it is a whole cache line (AVX-512):
-/// what is not read soon need not be fetched to be overwritten. Elsewhere an
-/// ordinary store. [`fence`] must follow before another thread reads.
-///
-/// # Safety
-/// `to` can be written to and is aligned to a cache line.
-#[inline(always)]
-pub(crate) unsafe fn stream<S: Simd>(to: *mut f32, value: S::f32s) {
-    #[cfg(target_arch = "x86_64")]
-    if S::F32_LANES == 16 {
-        // SAFETY: by the contract; vectors of 16 floats are those of AVX-512,
-        // for which the caller is compiled.
-        unsafe { std::arch::x86_64::_mm512_stream_ps(to, std::mem::transmute_copy(&value)) };
-        return;
-    }
-    // SAFETY: by the contract.
-    unsafe { to.cast::<S::f32s>().write_unaligned(value) };
-}
-
-/// Orders what [`stream`] wrote before what follows.
-#[inline(always)]
-pub(crate) fn fence() {
-    // SAFETY: a fence has no preconditions.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        std::arch::x86_64::_mm_sfence();
-    }
-}
-
 /// The lower and the upper half of a vector as doubles.
 #[inline(always)]
 pub(crate) fn widened<S: Simd>(values: S::f32s) -> [S::f64s; 2] {
@@ -392,9 +363,11 @@ pub(crate) struct OuterProduct<'a> {
     /// Rows of `a_stride`, of which the first [`PANEL`] count.
     pub(crate) a: &'a [f32],
     pub(crate) a_stride: usize,
-    /// Rows of `b_stride`, of which the first `panels` panels count.
+    /// Rows of `b_stride`.
     pub(crate) b: &'a [f32],
     pub(crate) b_stride: usize,
+    /// Distance of the panels of `b`.
+    pub(crate) b_panel: usize,
     pub(crate) panels: usize,
     /// Rows of both.
     pub(crate) points: usize,
@@ -411,7 +384,8 @@ impl OuterProduct<'_> {
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
         assert!(self.points > 0 && self.panels > 0);
         assert!(self.a.len() >= (self.points - 1) * self.a_stride + PANEL);
-        assert!(self.b.len() >= (self.points - 1) * self.b_stride + self.panels * PANEL);
+        let last = (self.points - 1) * self.b_stride + (self.panels - 1) * self.b_panel;
+        assert!(self.b.len() >= last + PANEL);
         assert!(self.c.len() >= (PANEL - 1) * self.c_stride + self.panels * PANEL);
         let mut p = 0;
         while p < self.panels {
@@ -460,13 +434,15 @@ impl OuterProduct<'_> {
             let (a, b) = unsafe {
                 (
                     self.a.as_ptr().add(t * self.a_stride + i),
-                    self.b.as_ptr().add(t * self.b_stride + panel * PANEL),
+                    self.b
+                        .as_ptr()
+                        .add(t * self.b_stride + panel * self.b_panel),
                 )
             };
             let mut line = [[simd.splat_f32s(0.0); L]; P];
             for p in 0..P {
                 // SAFETY: as above.
-                line[p] = unsafe { load(b.add(p * PANEL)) };
+                line[p] = unsafe { load(b.add(p * self.b_panel)) };
             }
             for m in 0..M {
                 // SAFETY: as above.

@@ -277,20 +277,6 @@ impl Moments<'_> {
     }
 }
 
-/// Adds the values of some voxels and their squares to `moments`, `[2][c]`.
-#[inline(always)] // compiled for the caller's instruction set
-pub(crate) fn add_moments(y: &[f32], moments: &mut [f64]) {
-    let c = moments.len() / 2;
-    let (sum, squares) = moments.split_at_mut(c);
-    for row in y.chunks_exact(c) {
-        for i in 0..c {
-            let y = f64::from(row[i]);
-            sum[i] += y;
-            squares[i] += y * y;
-        }
-    }
-}
-
 struct GradientSums<'a> {
     y: &'a [f32],
     g: &'a [f32],

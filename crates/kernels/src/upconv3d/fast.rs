@@ -23,7 +23,8 @@ use pulp::Simd;
 use super::{Problem, Size};
 use crate::conv3d::{Context, transpose};
 use crate::micro::{
-    CHUNK, CHUNK_ROWS, ChunkOuter, ChunkProduct, PANEL, PAST_CACHES, prefetch, stream, streamed,
+    Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, OuterProduct, PANEL, PAST_CACHES, prefetch, stream,
+    streamed,
 };
 use crate::threads::Shared;
 
@@ -310,9 +311,8 @@ struct Product<'a> {
     loaded: &'a mut [f32],
 }
 
-/// A product of a chunk with two panels, at the beginning of a cache line.
-#[repr(align(64))]
-struct Tile([f32; 2 * CHUNK]);
+/// A product of a chunk with two panels.
+type Tile = Aligned<[f32; 2 * CHUNK]>;
 
 impl pulp::WithSimd for Product<'_> {
     type Output = ();
@@ -346,7 +346,7 @@ impl pulp::WithSimd for Product<'_> {
             let (matrix, panel) = (unit / pairs, unit % pairs * 2);
             (matrix, panel, (matrix * cut.panels + panel) * cut.k * PANEL)
         };
-        let mut tile = Tile([0.0; 2 * CHUNK]);
+        let mut tile = Aligned([0.0; 2 * CHUNK]);
         for unit in self.units.clone() {
             let (matrix, panel, from) = place(unit);
             let panels = (cut.panels - panel).min(2);
@@ -358,14 +358,16 @@ impl pulp::WithSimd for Product<'_> {
                 } else {
                     self.packed[place(unit + 1).2..].as_ptr()
                 };
-                let (first, second) = tile.0.split_at_mut(CHUNK);
                 let product = ChunkProduct {
                     a: &self.loaded[n * chunk..][..chunk],
-                    a_stride: CHUNK,
                     b,
+                    b_panel: cut.k * PANEL,
                     panels,
                     k: cut.k,
-                    c: [first, second],
+                    fresh: true,
+                    c: &mut tile.0,
+                    c_stride: PANEL,
+                    c_panel: CHUNK,
                     next_b: next,
                 };
                 product.run(simd);
@@ -648,15 +650,17 @@ impl pulp::WithSimd for Outer<'_> {
             load(simd, self.problem, &chunks, self.inputs.clone(), x, places);
             gather(&cut.size, self.dy, self.tap, &chunks, dy, places);
             for i in 0..self.inputs.len() {
-                let outer = ChunkOuter {
+                let outer = OuterProduct {
                     a: &x[i * panel..],
+                    a_stride: PANEL,
                     b: dy,
+                    b_stride: PANEL,
                     b_panel: panel,
                     panels: cut.outputs,
-                    chunks: chunks.len(),
+                    points: chunks.len() * CHUNK_ROWS,
                     fresh,
                     c: &mut self.part[i * PANEL * columns..],
-                    columns,
+                    c_stride: columns,
                 };
                 outer.run(simd);
             }

@@ -450,6 +450,7 @@ impl WithSimd for Frequency<'_> {
                         a_stride: inputs.channels,
                         b: &u[first * outputs + o..],
                         b_stride: outputs,
+                        b_panel: PANEL,
                         panels: 2.min((outputs - o) / PANEL),
                         points,
                         fresh: fresh && first == 0,

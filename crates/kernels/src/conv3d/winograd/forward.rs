@@ -18,7 +18,9 @@ use super::cut::Cut;
 use super::form::{self, MOST};
 use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
-use crate::micro::{Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, fence, row_of, stream};
+use crate::micro::{
+    Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, PAST_CACHES, row_of, stream, streamed,
+};
 use crate::threads::Shared;
 use crate::view::{Shape, Target};
 
@@ -37,8 +39,6 @@ const BATCH: usize = 6 << 20;
 const LEAST_BLOCKS: usize = 4;
 /// Floats of the transformed weights of a stretch of output channels: 24 MB.
 const STRETCH: usize = 6 << 20;
-/// Floats of an output that is written past the caches: 32 MB.
-const STREAMED: usize = 8 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
 /// How tiles and output channels are batched.
@@ -145,11 +145,8 @@ pub(super) fn run(
         shape,
         crop,
         accumulate,
-        // Whole cache lines of a tensor that no cache would keep.
-        stream: !accumulate
-            && shape.len() >= STREAMED
-            && shape.c.is_multiple_of(PANEL)
-            && data.as_mut_ptr().addr().is_multiple_of(64),
+        // Not where half of a cache line is written at a time.
+        past_caches: !accumulate && shape.len() >= PAST_CACHES && context.isa.lanes() == PANEL,
         moments: moments.as_ref(),
     };
     if batches.alone {
@@ -595,7 +592,7 @@ struct Outputs<'a> {
     crop: [usize; 3],
     accumulate: bool,
     /// Whether outputs go past the caches.
-    stream: bool,
+    past_caches: bool,
     moments: Option<&'a Shared<'a, f64>>,
 }
 
@@ -665,7 +662,7 @@ impl WithSimd for Back<'_> {
                         None => zero,
                     },
                     accumulate: outputs.accumulate,
-                    stream: outputs.stream,
+                    past_caches: outputs.past_caches,
                     measured: moments.is_some(),
                     pivot: zero,
                     sum: zero,
@@ -680,8 +677,8 @@ impl WithSimd for Back<'_> {
                 }
             }
         }
-        if outputs.stream {
-            fence();
+        if outputs.past_caches {
+            streamed();
         }
     }
 }
@@ -697,7 +694,7 @@ struct Finish<S: Simd> {
     inside: [usize; 3],
     bias: S::f32s,
     accumulate: bool,
-    stream: bool,
+    past_caches: bool,
     measured: bool,
     pivot: S::f32s,
     sum: S::f32s,
@@ -725,9 +722,10 @@ impl<S: Simd> tile::Sink<S> for Finish<S> {
                     // SAFETY: as above.
                     value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
                 }
-                if self.stream {
-                    // SAFETY: as above; `run` has seen to the alignment.
-                    unsafe { stream::<S>(to, value) };
+                if self.past_caches {
+                    // SAFETY: as above.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to, S::F32_LANES) };
+                    stream::<S>(to, row_of::<S, 1>(&[value]));
                 } else {
                     // SAFETY: as above.
                     unsafe { to.cast::<S::f32s>().write_unaligned(value) };
