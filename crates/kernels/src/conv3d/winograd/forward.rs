@@ -37,7 +37,11 @@ const BATCH: usize = 6 << 20;
 /// Fewest blocks of a batch: below, reading the weights costs more than the
 /// products.
 const LEAST_BLOCKS: usize = 4;
-/// Floats of the transformed weights of a stretch of output channels: 24 MB.
+/// Floats of transformed weights up to which output channels are not taken in
+/// stretches: 48 MB. For each stretch the input may have to be transformed anew.
+const WEIGHTS: usize = 12 << 20;
+/// Floats of the transformed weights of a stretch of output channels: 24 MB,
+/// which a third-level cache keeps until they are used.
 const STRETCH: usize = 6 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
@@ -63,7 +67,14 @@ impl Batches {
                 outputs: size.out_c,
             };
         }
-        let outputs = (STRETCH / (f * size.in_c) / PANEL * PANEL).clamp(PANEL, size.out_c);
+        let all = f * size.in_c * size.out_c;
+        let outputs = if all <= WEIGHTS {
+            size.out_c
+        } else {
+            // In pairs, as they are multiplied.
+            let panels = (size.out_c / PANEL).div_ceil(all.div_ceil(STRETCH));
+            panels.next_multiple_of(2).min(size.out_c / PANEL) * PANEL
+        };
         let block = f * cut.block_tiles() * (size.in_c + outputs);
         let blocks = (BATCH / block).max(LEAST_BLOCKS).min(size.n * cut.count());
         Self {
