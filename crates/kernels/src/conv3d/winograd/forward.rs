@@ -301,6 +301,10 @@ fn transform_weights(
     });
 }
 
+/// Input channels whose transformed weights are gathered before they are written:
+/// a frequency's are 512 bytes in a row then, not 64.
+const TOGETHER: usize = 8;
+
 /// The transform of some input channels' weights to one panel.
 struct Weights<'a> {
     size: &'a Size,
@@ -326,7 +330,11 @@ impl WithSimd for Weights<'_> {
         let mut by_w = Aligned([zero; 9 * MOST]);
         let mut by_h = Aligned([zero; 3 * MOST * MOST]);
         let (by_w, by_h) = (&mut by_w.0, &mut by_h.0);
+        let mut gathered = Aligned([0.0; MOST * MOST * MOST * TOGETHER * PANEL]);
+        let gathered = &mut gathered.0;
+        let last = self.channels.end;
         for i in self.channels {
+            let place = i % TOGETHER * PANEL;
             for lane in (0..PANEL).step_by(S::F32_LANES) {
                 for dh in 0..kd * kh {
                     let mut taps = [zero; 3];
@@ -356,10 +364,24 @@ impl WithSimd for Weights<'_> {
                     }
                     let line = form::weights(simd, md, taps);
                     for fd in 0..ad {
-                        let at = self.at + (fd * ah * aw + fhw) * self.stride + i * PANEL + lane;
-                        // SAFETY: tasks differ in their panel or in their channels i.
-                        let to = unsafe { self.shared.part(at..at + S::F32_LANES) };
-                        tile::store::<S>(to, 0, line[fd]);
+                        let at = (fd * ah * aw + fhw) * TOGETHER * PANEL + place + lane;
+                        tile::store::<S>(gathered, at, line[fd]);
+                    }
+                }
+            }
+            if (i + 1) % TOGETHER == 0 || i + 1 == last {
+                let first = i / TOGETHER * TOGETHER;
+                let many = (i + 1 - first) * PANEL;
+                for (f, from) in gathered
+                    .chunks_exact(TOGETHER * PANEL)
+                    .take(ad * ah * aw)
+                    .enumerate()
+                {
+                    let at = self.at + f * self.stride + first * PANEL;
+                    // SAFETY: tasks differ in their panel or in their channels i.
+                    let to = unsafe { self.shared.part(at..at + many) };
+                    for lane in (0..many).step_by(S::F32_LANES) {
+                        tile::store::<S>(to, lane, load::<S>(from, lane));
                     }
                 }
             }
