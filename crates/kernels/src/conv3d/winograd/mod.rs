@@ -2,15 +2,14 @@
 //!
 //! With m = 4 a tile of 4x4x4 outputs costs 216 products a channel pair instead
 //! of 1,728; with its transforms that leaves a third to a fifth of the direct
-//! time. A task is a block of some tiles: its input is loaded (transformed by
-//! the producer's normalisation and activation) and transformed into
-//! `[frequency][tile][i]`, which stays in the second- or third-level cache;
-//! then for each panel of output channels, each frequency is a small matrix
-//! product, and the products are transformed back and written.
+//! time. A block of tiles is loaded (transformed by the producer's normalisation
+//! and activation) and transformed frequency by frequency; each frequency is a
+//! matrix product; the products are transformed back and written. `forward.rs`
+//! and `backward.rs` say in which order, so that tiles stay in the caches.
 //!
-//! The weight gradient transforms a batch of tiles of the input and of the
-//! output gradient, adds the outer products frequency by frequency, and
-//! transforms the sums back once at the end.
+//! The weight gradient transforms tiles of the input and of the output gradient,
+//! adds the outer products frequency by frequency, and transforms the sums back
+//! once at the end.
 //!
 //! Blocks are cut by the problem and sums run in tile order, so the bits do not
 //! depend on the number of threads. The error is that of F(4, 3) in three
