@@ -282,7 +282,7 @@ fn load<S: Simd>(
     let scale = &transform.scale[n * c..][channels.clone()];
     let shift = &transform.shift[n * c..][channels.clone()];
     let slope = transform.slope;
-    if transform.dropout.is_none() && many.is_multiple_of(S::F32_LANES) {
+    if many.is_multiple_of(S::F32_LANES) {
         let from = &source.data[start + channels.start..][..(len - 1) * c + many];
         let ahead = AHEAD * source.shape.space[2] * c;
         for i in (0..many).step_by(S::F32_LANES) {
@@ -293,6 +293,14 @@ fn load<S: Simd>(
                 let value = activated(simd, value, scale, shift, slope);
                 let to = &mut out[w * width + to + i..][..S::F32_LANES];
                 to.copy_from_slice(crate::micro::row_of::<S, 1>(&[value]));
+            }
+        }
+        if let Some(dropout) = transform.dropout {
+            for (w, out) in out.chunks_exact_mut(width).enumerate() {
+                let index = start + w * c + channels.start;
+                for (i, value) in out[to..to + many].iter_mut().enumerate() {
+                    *value *= dropout.factor(index + i);
+                }
             }
         }
         return;
