@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
+use unet3d_kernels::conv3d::Method;
 use unet3d_kernels::{Isa, Threads};
 use unet3d_unet::Engine;
 
@@ -48,6 +49,36 @@ pub(crate) struct Machine {
     /// variable UNET3D_ISA says, else the best of this machine]
     #[arg(long, value_name = "NAME")]
     pub(crate) isa: Option<String>,
+
+    /// How 3x3x3 kernels are convolved: by the fastest way, or by the plain sum,
+    /// to compare with; the two agree to rounding
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY",
+        default_value_t,
+        hide_short_help = true
+    )]
+    pub(crate) convolution: Convolution,
+}
+
+/// How to convolve.
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+pub(crate) enum Convolution {
+    /// Winograd's transforms where they pay
+    #[default]
+    Fastest,
+    /// The sum as it is defined, two to three times slower
+    Direct,
+}
+
+impl Convolution {
+    fn method(self) -> Method {
+        match self {
+            Self::Fastest => Method::Fastest,
+            Self::Direct => Method::Direct,
+        }
+    }
 }
 
 impl Machine {
@@ -57,15 +88,22 @@ impl Machine {
     /// Where this machine does not have them.
     pub(crate) fn engine(&self) -> anyhow::Result<Engine> {
         const VARIABLE: &str = "UNET3D_ISA";
+        let method = self.convolution.method();
         let variable = std::env::var_os(VARIABLE).filter(|name| !name.is_empty());
         let (name, from) = match (&self.isa, variable) {
             (Some(name), _) => (name.clone(), "--isa"),
             (None, Some(name)) => (name.to_string_lossy().into_owned(), VARIABLE),
-            (None, None) => return Ok(Engine::default()),
+            (None, None) => {
+                return Ok(Engine {
+                    method,
+                    ..Engine::default()
+                });
+            }
         };
         let isa: Isa = name.parse().map_err(anyhow::Error::msg).context(from)?;
         Ok(Engine {
             isa,
+            method,
             profile: false,
         })
     }

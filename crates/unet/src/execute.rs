@@ -7,7 +7,7 @@ mod lazy;
 use std::ops::Range;
 use std::time::Instant;
 
-use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::conv3d::{Context, Method};
 use unet3d_kernels::{Isa, Memory, Source, Threads};
 
 use crate::graph::ValueId;
@@ -21,6 +21,8 @@ use lazy::Lazy;
 pub struct Engine {
     /// Vector instructions; another set rounds otherwise.
     pub isa: Isa,
+    /// Which kernels convolve; others round otherwise.
+    pub method: Method,
     /// Whether to measure each node.
     pub profile: bool,
 }
@@ -73,9 +75,19 @@ impl Executor {
         self
     }
 
+    /// Convolves with other kernels. Their memory may differ from the planned one.
+    pub fn with_method(mut self, method: Method) -> Self {
+        if self.plan.method != method {
+            self.plan = self.plan.with_method(&self.network, method);
+            self.arena = Memory::zeroed(self.plan.arena);
+            self.workspace.resize(self.plan.workspace, 0.0);
+        }
+        self
+    }
+
     /// Runs this way.
     pub fn with_engine(self, engine: Engine) -> Self {
-        let this = self.with_isa(engine.isa);
+        let this = self.with_isa(engine.isa).with_method(engine.method);
         if engine.profile {
             this.with_profile()
         } else {

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use unet3d_kernels::{Shape, conv3d, norm, upconv3d};
+use unet3d_kernels::conv3d::{self, Method};
+use unet3d_kernels::{Shape, norm, upconv3d};
 
 use crate::config::Padding;
 use crate::graph::{Node, ValueId};
@@ -32,6 +33,8 @@ pub enum Mode {
 pub struct Plan {
     pub(crate) mode: Mode,
     pub(crate) threads: usize,
+    /// Which kernels convolve.
+    pub(crate) method: Method,
     /// Shape of each value.
     pub(crate) shapes: Vec<Shape>,
     /// Place of each stored value in the arena; `None` for the input and for
@@ -129,7 +132,7 @@ impl Plan {
                 ));
             }
         }
-        let (places, mut arena) = pack(&buffers);
+        let (places, arena) = pack(&buffers);
         let (mut values, mut gradients) = (vec![None; shapes.len()], vec![None; shapes.len()]);
         for ((value, gradient, _), place) in buffers.iter().zip(places) {
             let to = if *gradient {
@@ -142,6 +145,7 @@ impl Plan {
         let plan = Self {
             mode,
             threads,
+            method: Method::default(),
             values,
             gradients,
             scratch: 0..0,
@@ -162,18 +166,39 @@ impl Plan {
                 .sum(),
             shapes,
         };
-        let workspace = plan.workspace.max(plan.most_moments(network));
-        let plan = Self { workspace, ..plan };
-        let (scratch, flipped) = plan.kernel_memory(network);
-        let flipped = arena..arena + flipped;
-        arena = flipped.end;
-        let scratch = arena..arena + scratch;
-        Ok(Self {
+        Ok(plan.with_kernels(network))
+    }
+
+    /// The same with other kernels, and the memory that these need.
+    #[must_use]
+    pub fn with_method(self, network: &Network, method: Method) -> Self {
+        let arena = self.flipped.start;
+        Self {
+            method,
+            arena,
+            ..self
+        }
+        .with_kernels(network)
+    }
+
+    /// Adds the memory of the kernels behind that of the values.
+    fn with_kernels(self, network: &Network) -> Self {
+        let workspace = self.workspace.max(self.most_moments(network));
+        let (scratch, flipped) = self.kernel_memory(network);
+        let flipped = self.arena..self.arena + flipped;
+        let scratch = flipped.end..flipped.end + scratch;
+        Self {
             arena: scratch.end,
             scratch,
             flipped,
-            ..plan
-        })
+            workspace,
+            ..self
+        }
+    }
+
+    /// The kernel for a size.
+    pub(crate) fn kernel(&self, size: &conv3d::Size) -> &'static dyn conv3d::Kernel {
+        conv3d::choose(size, self.method)
     }
 
     /// `[n, d, h, w, c]` of the input.
@@ -216,13 +241,12 @@ impl Plan {
                     from, to, kernel, ..
                 } => {
                     let size = self.conv_size(network, from, to, kernel);
-                    scratch = scratch.max(conv3d::choose(&size).scratch(&size, self.threads));
+                    scratch = scratch.max(self.kernel(&size).scratch(&size, self.threads));
                     if self.mode == Mode::Train && from != 0 {
                         for (value, _) in self.parts(network, from) {
                             let back = self.back_size(network, &size, self.shapes[value].c);
                             flipped = flipped.max(back.weights());
-                            scratch =
-                                scratch.max(conv3d::choose(&back).scratch(&back, self.threads));
+                            scratch = scratch.max(self.kernel(&back).scratch(&back, self.threads));
                         }
                     }
                 }
@@ -244,7 +268,7 @@ impl Plan {
 
     /// Length of the partial sums that a convolution leaves for statistics.
     pub(crate) fn moments(&self, size: &conv3d::Size) -> usize {
-        size.n * conv3d::choose(size).parts(size) * 2 * size.out_c
+        size.n * self.kernel(size).parts(size) * 2 * size.out_c
     }
 
     fn most_moments(&self, network: &Network) -> usize {

@@ -152,13 +152,25 @@ pub const KERNELS: &[&dyn Kernel] = &[
     &winograd::Winograd,
 ];
 
+/// Which of the kernels may be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// The preferred one of all.
+    #[default]
+    Fastest,
+    /// The preferred one of those that take the sum as it is defined, without a
+    /// transform ([`Kernel::growth`] of 1): slower, to compare with.
+    Direct,
+}
+
 /// The preferred kernel for a size.
-pub fn choose(size: &Size) -> &'static dyn Kernel {
+pub fn choose(size: &Size, method: Method) -> &'static dyn Kernel {
     KERNELS
         .iter()
         .rev()
         .copied()
-        .find(|kernel| kernel.supports(size))
+        .filter(|kernel| kernel.supports(size))
+        .find(|kernel| method == Method::Fastest || kernel.growth(size) <= 1.0)
         .unwrap_or(&reference::Reference)
 }
 

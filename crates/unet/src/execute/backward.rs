@@ -272,7 +272,7 @@ impl Executor {
         let [dy_here, scratch, _] = split.write;
         let dy = if dy.is_empty() { d_logits } else { dy_here };
         let range = self.network.layout().entries[weight].range.clone();
-        conv3d::choose(&problem.size()).backward_weights(
+        plan.kernel(&problem.size()).backward_weights(
             context,
             &problem,
             dy,
@@ -344,7 +344,8 @@ impl Executor {
                 moments: None,
             };
             let size = problem.size();
-            conv3d::choose(&size).forward(context, &problem, flipped, None, target, scratch);
+            plan.kernel(&size)
+                .forward(context, &problem, flipped, None, target, scratch);
             present[value] = region;
             first += shape.c;
         }

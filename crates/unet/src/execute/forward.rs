@@ -140,7 +140,7 @@ impl Executor {
         };
         let [out, scratch, _] = split.write;
         // Statistics come with the write, where they are wanted.
-        let kernel = conv3d::choose(&problem.size());
+        let kernel = plan.kernel(&problem.size());
         let moments = self.lazy[to]
             .as_ref()
             .filter(|lazy| lazy.measured)

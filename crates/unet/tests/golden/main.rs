@@ -19,6 +19,7 @@ mod compare;
 use case::Case;
 use compare::{Comparison, largest, relative, sum};
 use unet3d_kernels::Threads;
+use unet3d_kernels::conv3d::Method;
 use unet3d_kernels::softmax::{Problem, weighted_loss};
 use unet3d_unet::{Executor, Mode, Normalisation, Plan, Preset, UNetConfig};
 
@@ -97,10 +98,16 @@ fn formula_repeats_the_script() {
     assert!(input == case.computed_input(input.len()), "input");
 }
 
-/// A small network, complete.
+/// A small network, complete, by every way to convolve.
 fn small(name: &str) {
+    for method in [Method::Fastest, Method::Direct] {
+        small_by(name, method);
+    }
+}
+
+fn small_by(name: &str, method: Method) {
     let case = Case::read(name);
-    let mut comparison = Comparison::new(name);
+    let mut comparison = Comparison::new(&format!("{name}, {method:?}"));
     let threads = Threads::new(2).unwrap();
     let (shape, input) = case.tensor("input");
     let (batch, size) = (shape[0], [shape[1], shape[2], shape[3]]);
@@ -117,6 +124,7 @@ fn small(name: &str) {
         plan.output_shape() == *shape,
     );
     let got = Executor::new(network, &plan)
+        .with_method(method)
         .forward(&threads, &parameters, &input, None)
         .to_vec();
     comparison.tensor(
@@ -129,7 +137,7 @@ fn small(name: &str) {
 
     // The first training step: logits, loss, gradients, running statistics.
     let plan = Plan::new(network, batch, size, Mode::Train, 2).unwrap();
-    let mut executor = Executor::new(network, &plan);
+    let mut executor = Executor::new(network, &plan).with_method(method);
     let (shape, want) = case.tensor("logits_train");
     let logits = executor
         .forward(&threads, &parameters, &input, None)
