@@ -87,6 +87,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     crop: [0; 3],
                     accumulate: false,
                     moments: None,
+                    read: Region::all(y),
+                    pooled: None,
                 };
                 kernel.forward(context, &problem, &weights, None, target, &mut scratch);
                 best[0] = best[0].min(start.elapsed().as_secs_f64());

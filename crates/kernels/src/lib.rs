@@ -28,4 +28,4 @@ mod micro;
 pub use isa::Isa;
 pub use memory::Memory;
 pub use threads::Threads;
-pub use view::{Dropout, Region, Shape, Source, Target, Transform, View};
+pub use view::{Dropout, Pooled, Region, Shape, Source, Target, Transform, View};

@@ -523,4 +523,21 @@ pub struct Target<'a> {
     /// `[n][part][2][c]`, the values and their squares. What is there is
     /// replaced. The kernel says how many parts there are.
     pub moments: Option<&'a mut [f64]>,
+    /// Voxels of the tensor that will be read: a kernel may leave others as they are.
+    pub read: Region,
+    /// The maxima, for the kernels that [pool](crate::conv3d::Kernel::pools).
+    pub pooled: Option<Pooled<'a>>,
+}
+
+/// The maxima of windows of a tensor, taken as it is written.
+pub struct Pooled<'a> {
+    /// `n d h w c`, the extents those of the tensor over the window, rounded down.
+    pub data: &'a mut [f32],
+    /// 1 or 2 along each axis.
+    pub window: [usize; 3],
+    /// Of each channel, the factor of the [`Transform`] that will be applied to
+    /// the pooled values as to the tensor's; only its sign counts: where it is
+    /// negative the least value is taken, of which the transform is the largest.
+    /// `None` where all are positive.
+    pub scale: Option<&'a [f32]>,
 }

@@ -6,7 +6,9 @@ use common::{compare, integers, numbers, report};
 use unet3d_kernels::conv3d::{
     self, Context, KERNELS, Kernel, Method, Problem, flipped, reference::Reference,
 };
-use unet3d_kernels::{Dropout, Isa, Memory, Shape, Source, Target, Threads, Transform, View};
+use unet3d_kernels::{
+    Dropout, Isa, Memory, Pooled, Region, Shape, Source, Target, Threads, Transform, View, pool3d,
+};
 
 /// (n, space, channels of the two sources, out channels, kernel, pad)
 type Case = (usize, [usize; 3], [usize; 2], usize, [usize; 3], [usize; 3]);
@@ -131,6 +133,8 @@ fn forward(
         crop: [1, 2, 1],
         accumulate: false,
         moments: Some(&mut moments),
+        read: Region::all(shape),
+        pooled: None,
     };
     kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
     let mut inside = Vec::new();
@@ -273,6 +277,8 @@ fn an_output_written_past_the_caches_is_the_same() {
                 crop: [0; 3],
                 accumulate: false,
                 moments: None,
+                read: Region::all(y),
+                pooled: None,
             };
             let context = Context {
                 threads: &threads,
@@ -287,6 +293,102 @@ fn an_output_written_past_the_caches_is_the_same() {
             assert!(*got == *want, "{isa} {what}");
         }
     });
+}
+
+#[test]
+fn maxima_taken_with_the_write_are_those_of_the_pooling() {
+    let cases: [(Case, [usize; 3]); 3] = [
+        (
+            (2, [10, 18, 14], [16, 0], 32, [3, 3, 3], [1, 1, 1]),
+            [2, 2, 2],
+        ),
+        // Odd outputs: the last plane, row or column has no window.
+        (
+            (1, [11, 15, 13], [16, 0], 16, [3, 3, 3], [0, 0, 0]),
+            [2, 2, 2],
+        ),
+        (
+            (1, [3, 26, 22], [32, 0], 16, [1, 3, 3], [0, 0, 0]),
+            [1, 2, 2],
+        ),
+    ];
+    let mut pooled = 0;
+    for (case, window) in cases {
+        with_problem(&case, false, |problem, weights, bias, what| {
+            let threads = Threads::new(2).unwrap();
+            let (size, y) = (problem.size(), problem.output());
+            // Of either sign, as a normalisation learns them.
+            let scale: Vec<f32> = (0..y.c).map(|c| [1.5, -0.5, 0.0][c % 3]).collect();
+            let read = Region {
+                start: [1, 2, 3],
+                end: [2, 7, 8],
+            };
+            for kernel in KERNELS
+                .iter()
+                .filter(|kernel| kernel.supports(&size) && kernel.pools(&size, window))
+            {
+                for isa in Isa::available() {
+                    let context = Context {
+                        threads: &threads,
+                        isa,
+                    };
+                    let mut scratch = Memory::zeroed(kernel.scratch(&size, 2));
+                    let mut run = |read, pooled: Option<Pooled<'_>>| {
+                        let mut out = vec![f32::NAN; y.len()];
+                        let target = Target {
+                            data: &mut out,
+                            shape: y,
+                            crop: [0; 3],
+                            accumulate: false,
+                            moments: None,
+                            read,
+                            pooled,
+                        };
+                        kernel.forward(context, problem, weights, Some(bias), target, &mut scratch);
+                        out
+                    };
+                    let whole = run(Region::all(y), None);
+                    let many: Vec<f32> = (0..y.n).flat_map(|_| scale.clone()).collect();
+                    let source = Source {
+                        data: &whole,
+                        shape: y,
+                        crop: [0; 3],
+                        transform: Some(Transform {
+                            scale: &many,
+                            shift: &vec![0.0; many.len()],
+                            slope: 1.0,
+                            dropout: None,
+                        }),
+                    };
+                    let shape = pool3d::output(y, window);
+                    let mut want = vec![0.0; shape.len()];
+                    pool3d::forward(context, &source, window, &mut want);
+                    let mut got = vec![f32::NAN; shape.len()];
+                    let part = run(
+                        read,
+                        Some(Pooled {
+                            data: &mut got,
+                            window,
+                            scale: Some(&scale),
+                        }),
+                    );
+                    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                        let got = got * scale[i % y.c];
+                        assert!(got == *want, "{isa} {what}, maximum {i}: {got}, not {want}");
+                    }
+                    for (i, (part, whole)) in part.iter().zip(&whole).enumerate() {
+                        let voxel = i / y.c % y.voxels();
+                        let [_, h, w] = y.space;
+                        let at = [voxel / (h * w), voxel / w % h, voxel % w];
+                        let same = part == whole || part.is_nan() && !read.contains(at);
+                        assert!(same, "{isa} {what}, output {at:?}: {part}, not {whole}");
+                    }
+                    pooled += 1;
+                }
+            }
+        });
+    }
+    assert!(pooled >= 3, "no kernel pools");
 }
 
 #[test]
@@ -333,6 +435,8 @@ fn the_input_gradient_is_the_convolution_with_flipped_weights() {
                 crop: [0; 3],
                 accumulate: false,
                 moments: None,
+                read: Region::all(dx_shape),
+                pooled: None,
             };
             kernel.forward(context, &back, &turned, None, target, &mut scratch);
             // Directly: dx[p, i] = sum over taps, o of dy[p - tap] * w[tap, i, o].

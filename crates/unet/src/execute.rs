@@ -186,7 +186,7 @@ fn sources<'a>(
             },
             shape: plan.shapes[value],
             crop,
-            transform: lazy[value].as_ref().map(Lazy::transform),
+            transform: lazy[plan.origin[value]].as_ref().map(Lazy::transform),
         }
     };
     ([source(0), source(1)], parts.len())

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use unet3d_kernels::conv3d::{self, Method};
-use unet3d_kernels::{Shape, norm, upconv3d};
+use unet3d_kernels::{Region, Shape, norm, upconv3d};
 
 use crate::config::Padding;
 use crate::graph::{Node, ValueId};
@@ -35,6 +35,12 @@ pub struct Plan {
     pub(crate) threads: usize,
     /// Which kernels convolve.
     pub(crate) method: Method,
+    /// Of each value, its pooling where that is done by the convolution that
+    /// writes the value.
+    pub(crate) fused: Vec<Option<Fused>>,
+    /// Of each value, the one whose normalisation and activation are still to be
+    /// applied to it: itself, or the one that it is pooled from.
+    pub(crate) origin: Vec<ValueId>,
     /// Shape of each value.
     pub(crate) shapes: Vec<Shape>,
     /// Place of each stored value in the arena; `None` for the input and for
@@ -52,6 +58,16 @@ pub struct Plan {
     pub(crate) workspace: usize,
     /// Samples times channels of the values that are normalised or activated.
     statistics: usize,
+}
+
+/// A pooling that a convolution does as it writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fused {
+    /// Pooled value.
+    pub(crate) to: ValueId,
+    pub(crate) window: [usize; 3],
+    /// What is read of the value itself: the part that a skip keeps.
+    pub(crate) read: Region,
 }
 
 /// A buffer from the step where it is first written to the one where it is last read.
@@ -90,6 +106,10 @@ impl Plan {
         for (step, node) in graph.nodes.iter().enumerate() {
             if let Some(to) = written(node) {
                 lives[to] = step..step + 1;
+            }
+            // It may come with the convolution, see `fused`.
+            if let (Node::Pool { from, to, .. }, Mode::Predict) = (node, mode) {
+                lives[*to].start = lives[*from].start;
             }
             for value in self::read(network, node) {
                 lives[value].end = step + 1;
@@ -146,6 +166,8 @@ impl Plan {
             mode,
             threads,
             method: Method::default(),
+            fused: vec![None; shapes.len()],
+            origin: (0..shapes.len()).collect(),
             values,
             gradients,
             scratch: 0..0,
@@ -187,13 +209,65 @@ impl Plan {
         let (scratch, flipped) = self.kernel_memory(network);
         let flipped = self.arena..self.arena + flipped;
         let scratch = flipped.end..flipped.end + scratch;
+        let fused = self.fused(network);
+        let mut origin: Vec<ValueId> = (0..self.shapes.len()).collect();
+        for (value, fused) in fused.iter().enumerate() {
+            if let Some(fused) = fused {
+                origin[fused.to] = value;
+            }
+        }
         Self {
             arena: scratch.end,
             scratch,
             flipped,
             workspace,
+            fused,
+            origin,
             ..self
         }
+    }
+
+    /// The poolings that convolutions do as they write. In prediction alone: the
+    /// gradient of a pooling needs the value that it pools.
+    fn fused(&self, network: &Network) -> Vec<Option<Fused>> {
+        let nodes = &network.graph().nodes;
+        let mut fused = vec![None; self.shapes.len()];
+        if self.mode == Mode::Train {
+            return fused;
+        }
+        for node in nodes {
+            let Node::Pool { from, to, window } = *node else {
+                continue;
+            };
+            let size = nodes.iter().find_map(|node| match *node {
+                Node::Conv {
+                    from: input,
+                    to,
+                    kernel,
+                    ..
+                } if to == from => Some(self.conv_size(network, input, to, kernel)),
+                _ => None,
+            });
+            if size.is_none_or(|size| !self.kernel(&size).pools(&size, window)) {
+                continue;
+            }
+            let skips = nodes.iter().filter_map(|node| match *node {
+                Node::Concat { skip, to, .. } if skip == from => {
+                    let start = self.parts(network, to)[1].1;
+                    let space = self.shapes[to].space;
+                    let end = std::array::from_fn(|axis| start[axis] + space[axis]);
+                    Some(Region { start, end })
+                }
+                _ => None,
+            });
+            fused[from] = Some(Fused {
+                to,
+                window,
+                // A value is the skip of at most one concatenation.
+                read: { skips }.next().unwrap_or(Region::NOTHING),
+            });
+        }
+        fused
     }
 
     /// The kernel for a size.

@@ -136,6 +136,7 @@ impl Kernel for Direct {
             crop,
             accumulate,
             moments,
+            ..
         } = out;
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;

@@ -119,6 +119,12 @@ pub trait Kernel: Sync {
     /// Parts of a sample whose [`Target::moments`] are summed apart.
     fn parts(&self, size: &Size) -> usize;
 
+    /// Whether [`forward`](Self::forward) takes the maxima of this window along
+    /// `[d, h, w]` where [`Target::pooled`] asks for them.
+    fn pools(&self, _size: &Size, _window: [usize; 3]) -> bool {
+        false
+    }
+
     /// Computes `y`; `weights` are `kd kh kw i o`, `bias` is `o`.
     fn forward(
         &self,

@@ -189,6 +189,7 @@ impl Kernel for Narrow {
             crop,
             accumulate,
             moments,
+            ..
         } = out;
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;

@@ -90,6 +90,7 @@ impl Kernel for Pointwise {
             crop,
             accumulate,
             moments,
+            ..
         } = out;
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;

@@ -342,6 +342,8 @@ impl Executor {
                 crop,
                 accumulate,
                 moments: None,
+                read: Region::all(shape),
+                pooled: None,
             };
             let size = problem.size();
             plan.kernel(&size)

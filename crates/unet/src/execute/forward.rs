@@ -2,7 +2,9 @@
 
 use rand::Rng;
 use unet3d_kernels::random::{Stream, generator};
-use unet3d_kernels::{Dropout, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
+use unet3d_kernels::{
+    Dropout, Pooled, Region, Target, Threads, View, conv3d, norm, pool3d, upconv3d,
+};
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
@@ -10,6 +12,13 @@ use crate::graph::{Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
 use crate::profile::Pass;
+
+/// The parameters of a convolution, and the scale of the normalisation behind it.
+struct Weights<'a> {
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    scale: Option<&'a [f32]>,
+}
 
 impl Executor {
     /// The logits `n d h w classes` for an input `n d h w c`. `dropout` is the
@@ -48,7 +57,14 @@ impl Executor {
                 } => {
                     let weights = self.slice(&parameters.values, weight);
                     let bias = bias.map(|bias| self.slice(&parameters.values, bias));
-                    self.conv(threads, input, (from, to), kernel, weights, bias);
+                    let scale = self.lazy[to].as_ref().and_then(|lazy| lazy.norm);
+                    let scale = scale.map(|norm| self.slice(&parameters.values, norm.scale));
+                    let weights = Weights {
+                        weights,
+                        bias,
+                        scale,
+                    };
+                    self.conv(threads, input, (from, to), kernel, weights);
                 }
                 Node::UpConv {
                     from,
@@ -61,6 +77,8 @@ impl Executor {
                     let bias = bias.map(|bias| self.slice(&parameters.values, bias));
                     self.up_conv(threads, (from, to), window, weights, bias);
                 }
+                // Done by the convolution.
+                Node::Pool { from, .. } if self.plan.fused[from].is_some() => continue,
                 Node::Pool { from, to, window } => self.pool(threads, from, to, window),
                 Node::Norm { value, .. } => self.normalise(threads, value, parameters),
                 // Applied when the value is read.
@@ -115,17 +133,22 @@ impl Executor {
         input: &[f32],
         (from, to): (ValueId, ValueId),
         kernel: [usize; 3],
-        weights: &[f32],
-        bias: Option<&[f32]>,
+        Weights {
+            weights,
+            bias,
+            scale,
+        }: Weights<'_>,
     ) {
         let context = self.context(threads);
         let plan = &self.plan;
         let out = plan.values[to].clone().unwrap_or(0..0);
+        let fused = plan.fused[to];
+        let pooled = fused.and_then(|fused| plan.values[fused.to].clone());
         let parts = &self.parts[from];
         let split = split(
             &mut self.arena,
             places(plan, parts),
-            [out, plan.scratch.clone(), 0..0],
+            [out, plan.scratch.clone(), pooled.unwrap_or(0..0)],
         );
         let (sources, many) = sources(plan, &self.lazy, parts, split.read, input);
         let view = View {
@@ -138,7 +161,7 @@ impl Executor {
             kernel,
             out_c: plan.shapes[to].c,
         };
-        let [out, scratch, _] = split.write;
+        let [out, scratch, pooled] = split.write;
         // Statistics come with the write, where they are wanted.
         let kernel = plan.kernel(&problem.size());
         let moments = self.lazy[to]
@@ -152,6 +175,12 @@ impl Executor {
             crop: [0; 3],
             accumulate: false,
             moments: moments.map(|len| &mut self.workspace[..len]),
+            read: fused.map_or(Region::all(plan.shapes[to]), |fused| fused.read),
+            pooled: fused.map(|fused| Pooled {
+                data: pooled,
+                window: fused.window,
+                scale,
+            }),
         };
         kernel.forward(context, &problem, weights, bias, target, scratch);
     }

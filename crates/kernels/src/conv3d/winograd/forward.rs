@@ -21,8 +21,9 @@ use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{
     Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, PAST_CACHES, row_of, stream, streamed,
 };
+use crate::pool3d;
 use crate::threads::Shared;
-use crate::view::{Shape, Target};
+use crate::view::{Region, Shape, Target};
 
 /// Floats of transformed weights up to which a block goes through alone: 2 MB,
 /// what a second-level cache or a fast third-level one gives again and again.
@@ -146,8 +147,11 @@ pub(super) fn run(
         crop,
         accumulate,
         moments,
+        read,
+        pooled,
     } = out;
     let (data, moments) = (Shared::new(data), moments.map(Shared::new));
+    let pooled = pooled.map(|pooled| (Shared::new(pooled.data), pooled.window, pooled.scale));
     let outputs = Outputs {
         cut,
         y: size.output(),
@@ -159,6 +163,13 @@ pub(super) fn run(
         // Not where half of a cache line is written at a time.
         past_caches: !accumulate && shape.len() >= PAST_CACHES && context.isa.lanes() == PANEL,
         moments: moments.as_ref(),
+        read,
+        pooled: pooled.as_ref().map(|(data, window, scale)| Pools {
+            data,
+            shape: pool3d::output(size.output(), *window),
+            shift: window.map(|extent| extent - 1),
+            scale: *scale,
+        }),
     };
     if batches.alone {
         transform_weights(context, &size, cut, weights, 0..size.out_c, kernels);
@@ -627,6 +638,19 @@ struct Outputs<'a> {
     /// Whether outputs go past the caches.
     past_caches: bool,
     moments: Option<&'a Shared<'a, f64>>,
+    /// Of `data`: tiles that miss it are not written.
+    read: Region,
+    pooled: Option<Pools<'a>>,
+}
+
+/// Where the maxima of windows go.
+#[derive(Clone, Copy)]
+struct Pools<'a> {
+    data: &'a Shared<'a, f32>,
+    shape: Shape,
+    /// By how many bits a coordinate is shifted: 1 for windows of 2.
+    shift: [usize; 3],
+    scale: Option<&'a [f32]>,
 }
 
 /// Transforms a block's products back and writes the outputs.
@@ -673,6 +697,7 @@ impl WithSimd for Back<'_> {
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
+        let mut maxima = Aligned([simd.splat_f32s(0.0); MOST_OUTPUTS]);
         for t in 0..many.iter().product() {
             let place = within(many, t);
             let start: [usize; 3] =
@@ -681,6 +706,10 @@ impl WithSimd for Back<'_> {
                 std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
             let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
             let to = shape.at(n, place) + c0;
+            let is_read = (0..3).all(|axis| {
+                place[axis] < outputs.read.end[axis]
+                    && outputs.read.start[axis] < place[axis] + inside[axis]
+            });
             let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
             assert!(to + last.sum::<usize>() + width <= outputs.data.len());
             for o in (0..width).step_by(S::F32_LANES) {
@@ -700,9 +729,22 @@ impl WithSimd for Back<'_> {
                     pivot: zero,
                     sum: zero,
                     squares: zero,
+                    is_read,
+                    maxima: None,
                 };
+                if let Some(pools) = &outputs.pooled {
+                    maxima.0.fill(simd.splat_f32s(f32::NEG_INFINITY));
+                    finish.maxima = Some(Maxima {
+                        of: &mut maxima.0,
+                        shift: pools.shift,
+                        sign: sign(simd, pools.scale, c0 + o),
+                    });
+                }
                 let from = (p, layout.lines(cut, tile + t, o));
                 tile::output(simd, cut.m, &mut buffer, from, &mut finish);
+                if let (Some(pools), Some(maxima)) = (&outputs.pooled, &finish.maxima) {
+                    pools.write(simd, maxima, n, (start, inside), c0 + o);
+                }
                 if let Some((sums, squares)) = &mut moments {
                     let count = inside.iter().product::<usize>() as f64;
                     let lanes = o..o + S::F32_LANES;
@@ -720,7 +762,7 @@ impl WithSimd for Back<'_> {
 ///
 /// The sums are of differences from the first value: in f32, and yet as exact
 /// as sums in f64 are where the mean is far from 0.
-struct Finish<S: Simd> {
+struct Finish<'a, S: Simd> {
     to: *mut f32,
     stride: [usize; 3],
     /// Outputs that are in the volume.
@@ -732,9 +774,80 @@ struct Finish<S: Simd> {
     pivot: S::f32s,
     sum: S::f32s,
     squares: S::f32s,
+    /// Whether the tile is written.
+    is_read: bool,
+    maxima: Option<Maxima<'a, S>>,
 }
 
-impl<S: Simd> tile::Sink<S> for Finish<S> {
+/// The largest outputs of a tile's windows, of one vector of channels.
+struct Maxima<'a, S: Simd> {
+    /// By window, as [`Maxima::index`] says.
+    of: &'a mut [S::f32s; MOST_OUTPUTS],
+    shift: [usize; 3],
+    /// 1, or -1 where the least is wanted.
+    sign: S::f32s,
+}
+
+/// Outputs of the largest tile.
+const MOST_OUTPUTS: usize = 4 * 4 * 4;
+
+impl<S: Simd> Maxima<'_, S> {
+    #[inline(always)]
+    fn index([d, h, w]: [usize; 3]) -> usize {
+        (d * 4 + h) * 4 + w
+    }
+
+    #[inline(always)]
+    fn add(&mut self, simd: S, at: [usize; 3], value: S::f32s) {
+        let window = std::array::from_fn(|axis| at[axis] >> self.shift[axis]);
+        let most = &mut self.of[Self::index(window)];
+        *most = simd.max_f32s(*most, simd.mul_f32s(value, self.sign));
+    }
+}
+
+/// 1 for each channel from `c` on, or -1 where its scale is negative.
+#[inline(always)]
+fn sign<S: Simd>(simd: S, scale: Option<&[f32]>, c: usize) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    match scale {
+        Some(scale) => {
+            let negative = simd.less_than_f32s(load::<S>(scale, c), simd.splat_f32s(0.0));
+            simd.select_f32s(negative, simd.splat_f32s(-1.0), one)
+        }
+        None => one,
+    }
+}
+
+impl Pools<'_> {
+    /// Writes the maxima of a tile of sample `n` to the channels from `c` on.
+    #[inline(always)]
+    fn write<S: Simd>(
+        &self,
+        simd: S,
+        maxima: &Maxima<'_, S>,
+        n: usize,
+        (start, inside): ([usize; 3], [usize; 3]),
+        c: usize,
+    ) {
+        let first: [usize; 3] = std::array::from_fn(|axis| start[axis] >> self.shift[axis]);
+        // Windows that are inside as a whole.
+        let many: [usize; 3] = std::array::from_fn(|axis| inside[axis] >> self.shift[axis]);
+        for window in 0..many.iter().product() {
+            let at = within(many, window);
+            let to = self
+                .shape
+                .at(n, std::array::from_fn(|axis| first[axis] + at[axis]))
+                + c;
+            let value = simd.mul_f32s(maxima.of[Maxima::<S>::index(at)], maxima.sign);
+            // SAFETY: a window belongs to one tile, as the tile's extents are
+            // multiples of the window's; tasks differ in their tiles or channels.
+            let to = unsafe { self.data.part(to..to + S::F32_LANES) };
+            tile::store::<S>(to, 0, value);
+        }
+    }
+}
+
+impl<S: Simd> tile::Sink<S> for Finish<'_, S> {
     #[inline(always)]
     fn put(&mut self, simd: S, [h, w]: [usize; 2], line: [S::f32s; MOST], many: usize) {
         if h >= self.inside[1] || w >= self.inside[2] {
@@ -755,13 +868,18 @@ impl<S: Simd> tile::Sink<S> for Finish<S> {
                     // SAFETY: as above.
                     value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
                 }
-                if self.past_caches {
+                if !self.is_read {
+                    // Only its sums and maxima are wanted.
+                } else if self.past_caches {
                     // SAFETY: as above.
                     let to = unsafe { std::slice::from_raw_parts_mut(to, S::F32_LANES) };
                     stream::<S>(to, row_of::<S, 1>(&[value]));
                 } else {
                     // SAFETY: as above.
                     unsafe { to.cast::<S::f32s>().write_unaligned(value) };
+                }
+                if let Some(maxima) = &mut self.maxima {
+                    maxima.add(simd, [d, h, w], value);
                 }
                 if self.measured {
                     let difference = simd.sub_f32s(value, self.pivot);
@@ -774,7 +892,7 @@ impl<S: Simd> tile::Sink<S> for Finish<S> {
     }
 }
 
-impl<S: Simd> Finish<S> {
+impl<S: Simd> Finish<'_, S> {
     /// Adds the sums of values and squares of `count` values.
     #[inline(always)]
     fn moments(&self, count: f64, sums: &mut [f64], squares: &mut [f64]) {

@@ -57,6 +57,12 @@ impl Kernel for Winograd {
         forward::Batches::new(size).cut.count()
     }
 
+    fn pools(&self, size: &Size, window: [usize; 3]) -> bool {
+        // A window is inside one tile then.
+        let m = forward::Batches::new(size).cut.m;
+        (0..3).all(|axis| m[axis].is_multiple_of(window[axis]))
+    }
+
     fn forward(
         &self,
         context: Context<'_>,
