@@ -75,7 +75,7 @@ fn is_in(part: &Part, index: usize, at: [usize; 3]) -> bool {
         }
         (Some("box"), ends) => (0..3).all(|k| (ends[2 * k]..ends[2 * k + 1]).contains(&at[k])),
         (Some("noise"), [seed, one_in]) => {
-            (mix(((*seed as u64) << 32) + index as u64) >> 40) % *one_in as u64 == 0
+            (mix(((*seed as u64) << 32) + index as u64) >> 40).is_multiple_of(*one_in as u64)
         }
         _ => unreachable!("{part:?}"),
     }
