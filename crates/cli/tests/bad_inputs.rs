@@ -634,6 +634,11 @@ fn summary_over_an_input() {
             &[path, "--summary"],
         );
     }
+    refused(
+        &folder,
+        "evaluate @truth/a.npy @truth/a.npy --annotated @a.npy --summary @a.npy",
+        &["a.npy", "--summary"],
+    );
 }
 
 // Models and prediction.

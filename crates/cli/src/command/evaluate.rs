@@ -91,12 +91,10 @@ impl Evaluate {
             None => None,
         };
         if let Some(path) = &self.summary {
-            let mut inputs = vec![&*self.prediction, &self.truth];
-            inputs.extend(self.except.as_deref());
-            let read = pairs
-                .iter()
-                .flat_map(|(p, t)| p.paths.iter().chain(&t.paths));
-            inputs.extend(read.map(PathBuf::as_path));
+            let items = pairs.iter().flat_map(|(p, t)| [p, t]);
+            let items = items.chain(sparse.iter().flatten());
+            let mut inputs: Vec<_> = items.flat_map(|item| &item.paths).map(|p| &**p).collect();
+            inputs.extend(self.labels.annotated.as_deref());
             output::check_file(path, &inputs).context("--summary")?;
         }
         let meaning = Meaning::new(&self.labels, self.except.is_some(), &self.truth)?;
