@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use unet3d_metrics::SurfaceVariant;
 use unet3d_volume::Class;
 
 /// Names of the axes in the order of every array.
@@ -48,6 +49,22 @@ pub(crate) fn spacing(text: &str) -> Result<[f64; 3], String> {
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| format!("not three numbers above 0; {hint}"))?;
     <[f64; 3]>::try_from(numbers).map_err(|n| format!("{} numbers; {hint}", n.len()))
+}
+
+/// What a surface is, by its name.
+pub(crate) fn surface_variant(text: &str) -> Result<SurfaceVariant, String> {
+    let found = SurfaceVariant::ALL.into_iter().find(|v| v.name() == text);
+    found.ok_or_else(|| {
+        let names = SurfaceVariant::ALL.map(SurfaceVariant::name).join(", ");
+        format!("must be one of {names}")
+    })
+}
+
+/// A distance in mm, 0 or more.
+pub(crate) fn tolerance(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok();
+    let value = value.filter(|v| v.is_finite() && *v >= 0.0);
+    value.ok_or_else(|| "must be a number of millimetres, 0 or more, for example 1 or 0.5".into())
 }
 
 /// Bytes: `800MB`, `12GiB`, `4G`.
@@ -170,6 +187,12 @@ mod tests {
     }
 
     #[test]
+    fn surface_variants() {
+        assert_eq!(surface_variant("voxels"), Ok(SurfaceVariant::Voxels));
+        assert!(surface_variant("voxel").is_err_and(|e| e.contains("voxels-pooled")));
+    }
+
+    #[test]
     fn slices_by_axis() {
         assert_eq!(slices("z=3,y=2,x=1"), Ok([3, 2, 1]));
         assert_eq!(slices("x=1"), Ok([0, 0, 1]));
@@ -189,6 +212,8 @@ mod tests {
     fn spacings_and_minutes() {
         assert_eq!(spacing("1,0.5,0.5"), Ok([1.0, 0.5, 0.5]));
         assert!(spacing("1,0,1").is_err() && spacing("1").is_err() && spacing("nan,1,1").is_err());
+        assert_eq!(tolerance("0"), Ok(0.0));
+        assert!(tolerance("-1").is_err() && tolerance("inf").is_err() && tolerance("").is_err());
         assert_eq!(minutes("0.5"), Ok(0.5));
         assert!(minutes("0").is_err() && minutes("inf").is_err() && minutes("-1").is_err());
     }

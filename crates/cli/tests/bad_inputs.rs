@@ -575,6 +575,72 @@ fn prediction_without_truth() {
     );
 }
 
+/// Two label volumes without spacing, and one with.
+fn with_and_without_spacing() -> Folder {
+    let folder = Folder::new();
+    folder.volume("a.npy", &labels());
+    folder.volume("truth/a.npy", &labels());
+    folder.volume("truth/b.nii", &labels());
+    folder
+}
+
+#[test]
+fn surface_of_a_truth_annotated_in_part() {
+    let folder = pair();
+    folder.volume("prediction.nii", &blobs(SHAPE, 1).1);
+    refused(
+        &folder,
+        "evaluate @prediction.nii @labels.nii --unlabeled 0 --surface",
+        &["labels.nii", "--surface", "not annotated", "dense truth"],
+    );
+}
+
+#[test]
+fn surface_of_one_slice() {
+    let folder = Folder::new();
+    folder.volume("slice.nii", &blobs([1, 20, 24], 1).1);
+    refused(
+        &folder,
+        "evaluate @slice.nii @slice.nii --surface",
+        &["slice.nii", "one voxel along z", "--surface"],
+    );
+}
+
+#[test]
+fn tolerance_in_mm_without_spacing() {
+    refused(
+        &with_and_without_spacing(),
+        "evaluate @a.npy @a.npy --surface --tolerance-mm 1",
+        &["a.npy", "--tolerance-mm", "--spacing"],
+    );
+}
+
+#[test]
+fn surfaces_with_and_without_spacing() {
+    refused(
+        &with_and_without_spacing(),
+        "evaluate @truth @truth --surface",
+        &["a.npy", "b.nii", "--spacing"],
+    );
+}
+
+#[test]
+fn summary_over_an_input() {
+    let folder = with_and_without_spacing();
+    for path in ["truth/a.npy", "truth"] {
+        refused(
+            &folder,
+            &format!("evaluate @truth @truth --summary @{path}"),
+            &[path, "--summary"],
+        );
+    }
+    refused(
+        &folder,
+        "evaluate @truth/a.npy @truth/a.npy --annotated @a.npy --summary @a.npy",
+        &["a.npy", "--summary"],
+    );
+}
+
 // Models and prediction.
 
 /// A folder with an image and a model for `channels`.

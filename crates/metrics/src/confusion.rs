@@ -11,7 +11,7 @@ pub struct Confusion {
     counts: Vec<u64>,
 }
 
-/// Labels that cannot be compared voxel by voxel.
+/// Labels that cannot be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[allow(missing_docs, reason = "each field is explained by its message")]
 pub enum MismatchError {
@@ -29,6 +29,37 @@ pub enum MismatchError {
         "prediction: classes have the values {found:?}, those of the truth {truth:?}; both must have the same, in the same order. Read both under the same label scheme."
     )]
     Classes { found: Vec<i64>, truth: Vec<i64> },
+    /// A truth whose surfaces are not known everywhere.
+    #[error(
+        "{unlabeled} of {voxels} voxels are not annotated in the truth, so nobody knows where its surfaces are; they can be measured only in a truth that is annotated everywhere. Give a dense truth."
+    )]
+    PartlyAnnotated { unlabeled: usize, voxels: usize },
+}
+
+impl MismatchError {
+    /// Refuses volumes of another shape than the truth.
+    pub(crate) fn check_shapes(
+        truth: &Labels,
+        prediction: &Labels,
+        except: Option<&Labels>,
+    ) -> Result<(), Self> {
+        let others = [
+            ("prediction", Some(prediction)),
+            ("excepted labels", except),
+        ];
+        for (what, other) in others {
+            if let Some(other) = other
+                && other.geometry.shape != truth.geometry.shape
+            {
+                return Err(Self::Shape {
+                    what,
+                    found: other.geometry.shape,
+                    truth: truth.geometry.shape,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Confusion {
@@ -50,21 +81,7 @@ impl Confusion {
         prediction: &Labels,
         except: Option<&Labels>,
     ) -> Result<Self, MismatchError> {
-        let others = [
-            ("prediction", Some(prediction)),
-            ("excepted labels", except),
-        ];
-        for (what, other) in others {
-            if let Some(other) = other
-                && other.geometry.shape != truth.geometry.shape
-            {
-                return Err(MismatchError::Shape {
-                    what,
-                    found: other.geometry.shape,
-                    truth: truth.geometry.shape,
-                });
-            }
-        }
+        MismatchError::check_shapes(truth, prediction, except)?;
         let values = |labels: &Labels| labels.classes.iter().map(|c| c.value).collect::<Vec<_>>();
         if values(truth) != values(prediction) {
             return Err(MismatchError::Classes {

@@ -4,7 +4,8 @@
 //! counted into a [`Confusion`], and [`Scores`] (one case) or a [`Report`]
 //! (several) come out. Voxels that are unlabeled in the truth count nowhere. A
 //! class that is in neither volume has no score: it is `None`, never 0 or 1,
-//! and means leave it out.
+//! and means leave it out. [`compare_surfaces`] measures in mm how far surfaces are from
+//! each other; [`SurfaceReport`] gathers that.
 //!
 //! [`Labels`]: unet3d_volume::Labels
 
@@ -12,6 +13,13 @@ mod confusion;
 mod report;
 mod scores;
 
+// Distances in place of counts.
+mod surface;
+
 pub use confusion::{Confusion, MismatchError};
 pub use report::{CaseScores, Report};
 pub use scores::{ClassScores, Scores};
+pub use surface::{
+    ClassSurface, LengthUnit, SurfaceCase, SurfaceReport, SurfaceScores, SurfaceSettings,
+    SurfaceSummary, SurfaceVariant, compare_surfaces,
+};

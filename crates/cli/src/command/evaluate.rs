@@ -1,10 +1,14 @@
 //! `evaluate`: how well predictions agree with the truth.
 
+mod summary;
+mod surface;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use unet3d_metrics::{Confusion, Report, Scores};
+use serde::Serialize;
+use unet3d_metrics::{Confusion, Report, Scores, SurfaceReport};
 use unet3d_volume::labels::{classes_of, describe_values};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
@@ -13,13 +17,18 @@ use crate::arguments::Json;
 use crate::console::{self, Console};
 use crate::label_flags::{LabelFlags, mask, read_under};
 use crate::listing::{self, Item};
+use crate::output;
+use summary::{Counted, Summary};
+use surface::SurfaceFlags;
 
-/// Score predictions against the truth: IoU and Dice by class
+/// Score predictions against the truth: IoU and Dice by class, distances of surfaces
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   unet3d evaluate filled.tif truth.tif --except sparse.tif
   unet3d evaluate predictions/ data/labelsTs/ --dense --json
+  unet3d evaluate predictions/ data/labelsTs/ --surface --tolerance-mm 2
+  unet3d evaluate predictions/ data/labelsTs/ --summary predictions/summary.json
 
 Folders are matched by file name. Only voxels annotated in TRUTH count; --except
 leaves out those annotated in SPARSE, which is what the network learned from.
@@ -29,7 +38,12 @@ TRUTH counts whole when each of its values also occurs in PREDICTION, and a
 value of SPARSE that TRUTH does not have means not annotated. Where that settles
 nothing the command stops and asks.
 
-A class that occurs in neither file has no score and is left out of the mean.")]
+A class that occurs in neither file has no score and is left out of the mean.
+
+--surface needs a TRUTH that is annotated everywhere: where nothing is annotated,
+nobody knows where surfaces are. Surface at the voxels that --except leaves out does
+not count. A class in only one of the two files has infinite distances, which enter no
+mean, and a surface Dice of 0, which does.")]
 pub(crate) struct Evaluate {
     /// A label volume, or a folder of them
     #[arg(value_name = "PREDICTION")]
@@ -43,11 +57,28 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "SPARSE")]
     except: Option<PathBuf>,
 
+    /// Write the scores to FILE as nnU-Net writes its summary.json (label 0 is
+    /// background there and left out)
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+
+    #[command(flatten)]
+    json: Json,
+
     #[command(flatten)]
     labels: LabelFlags,
 
     #[command(flatten)]
-    json: Json,
+    surface: SurfaceFlags,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    surface: Option<&'a SurfaceReport>,
 }
 
 impl Evaluate {
@@ -59,6 +90,13 @@ impl Evaluate {
             Some(path) => Some(self.sparse_items(path, &pairs)?),
             None => None,
         };
+        if let Some(path) = &self.summary {
+            let items = pairs.iter().flat_map(|(p, t)| [p, t]);
+            let items = items.chain(sparse.iter().flatten());
+            let mut inputs: Vec<_> = items.flat_map(|item| &item.paths).map(|p| &**p).collect();
+            inputs.extend(self.labels.annotated.as_deref());
+            output::check_file(path, &inputs).context("--summary")?;
+        }
         let meaning = Meaning::new(&self.labels, self.except.is_some(), &self.truth)?;
         let read = |i: usize, classes: &[Class]| {
             let (prediction, truth) = &pairs[i];
@@ -82,28 +120,36 @@ impl Evaluate {
             classes.sort_by_key(|c| c.value);
         }
         let mut cases = Vec::new();
+        let mut surfaces = self.surface.start(pairs.len(), console);
         for (i, (_, truth)) in pairs.iter().enumerate() {
             let file = match single.take() {
                 Some(file) if pairs.len() == 1 && file.truth.classes == classes => file,
                 _ => read(i, &classes)?,
             };
             cases.push((truth.name.clone(), file.count()?));
+            if let Some(surfaces) = &mut surfaces {
+                let labels = [&file.truth, &file.prediction];
+                let except = file.except.as_ref();
+                surfaces.measure(truth.name.clone(), &file.source, labels, except)?;
+            }
         }
+        let surface = surfaces.and_then(|s| s.finish());
         let report = Report::new(&classes, &cases);
-        if report.cases.len() > 1 {
-            let mut rows = vec![["case", "mean IoU", "mean Dice"].map(String::from).to_vec()];
-            rows.extend(report.cases.iter().map(|c| {
-                vec![
-                    c.name.clone(),
-                    score(c.scores.mean_iou),
-                    score(c.scores.mean_dice),
-                ]
-            }));
-            console.result(console::table(&rows, "<>>"))?;
-            console.result(format_args!("\nMeans over {} files:", cases.len()))?;
+        tell(console, &report, surface.as_ref())?;
+        if let Some(path) = &self.summary {
+            let counted: Vec<_> = pairs
+                .iter()
+                .zip(&cases)
+                .map(|((prediction, truth), (_, confusion))| Counted {
+                    prediction_file: prediction.source(),
+                    reference_file: truth.source(),
+                    confusion,
+                })
+                .collect();
+            let text = Summary::new(&classes, &counted).to_text()?;
+            output::write_file(path, text.as_bytes())?;
+            console.note(format_args!("Wrote {}", path.display()));
         }
-        console.result(class_table(&report.overall))?;
-        console.json(&report)?;
         Ok(End::Done)
     }
 
@@ -130,6 +176,39 @@ impl Evaluate {
             })
             .collect()
     }
+}
+
+/// Prints scores as tables, or as JSON.
+fn tell(console: Console, report: &Report, surface: Option<&SurfaceReport>) -> anyhow::Result<()> {
+    if report.cases.len() > 1 {
+        let mut heading = vec!["case", "mean IoU", "mean Dice"];
+        heading.extend(
+            surface
+                .map(|_| ["surface Dice", "HD95"])
+                .into_iter()
+                .flatten(),
+        );
+        let mut rows = vec![heading.into_iter().map(String::from).collect()];
+        for (i, case) in report.cases.iter().enumerate() {
+            let mut row = vec![
+                case.name.clone(),
+                score(case.scores.mean_iou),
+                score(case.scores.mean_dice),
+            ];
+            if let Some(mean) = surface.map(|s| &s.cases[i].mean) {
+                row.push(score(mean.surface_dice));
+                row.push(surface::distance(mean, mean.hausdorff95));
+            }
+            rows.push(row);
+        }
+        console.result(console::table(&rows, "<>>>>"))?;
+        console.result(format_args!("\nMeans over {} files:", report.cases.len()))?;
+    }
+    console.result(class_table(&report.overall))?;
+    if let Some(surface) = surface {
+        console.result(format_args!("\n{}", surface::table(surface)))?;
+    }
+    console.json(&Told { report, surface })
 }
 
 /// What flags (or the data set's description) say of the label values.
