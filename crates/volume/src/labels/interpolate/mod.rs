@@ -41,8 +41,8 @@ const STROKE: f32 = 1.0;
 /// where there is no annotated slice at all, each voxel gets the class of the
 /// annotated one nearest to it.
 ///
-/// Takes 8 bytes a voxel beside what goes in and out, and time by voxels times
-/// classes. Uses the spacing, or cubes where there is none.
+/// Takes 4 bytes a voxel beside what goes in and out, 9 where there are strokes,
+/// and time by voxels times classes. Uses the spacing, or cubes where there is none.
 ///
 /// # Errors
 /// When no voxel is annotated.
