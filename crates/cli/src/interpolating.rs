@@ -18,6 +18,11 @@ use crate::filling::{annotated_slices, capital, named_slices};
 use crate::report::{self, Quality, Report, Slices};
 use crate::{output, parse};
 
+/// Why the score is below what to expect: a slice held out lies a whole gap away
+/// from the next, a voxel between slices at most half of one.
+const RATHER_LOW: &str =
+    "This is rather low: once all slices are used, no voxel is as far from one as these were.";
+
 /// A checked fill without a network.
 pub(crate) struct Interpolating {
     /// Where everything is read from and written to.
@@ -71,7 +76,7 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
             "Expected quality, measured on {}, interpolated from the other slices alone:\n",
             named_slices(&result.held_out)
         ))?;
-        console.result(format_args!("{}\n", class_table(expected)))?;
+        console.result(format_args!("{}\n\n{RATHER_LOW}\n", class_table(expected)))?;
     }
     console.result("Written:")?;
     let rows: Vec<Vec<String>> = written(paths)
@@ -187,7 +192,7 @@ fn page<'a>(
             measured_on: match expected {
                 Some(_) => format!(
                     "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
-                     The file written uses all slices.",
+                     {RATHER_LOW}",
                     named_slices(&result.held_out)
                 ),
                 None => "Not measured: no annotated slice could be spared. Annotate three or more in one \
