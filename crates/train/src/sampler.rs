@@ -52,6 +52,11 @@ pub enum SamplerConfig {
     /// A case, all equally likely; then any voxel of it, all equally likely,
     /// among those whose patch holds an annotated voxel in its output part.
     Uniform,
+    /// As `Annotated`, but the patch then moves just so far that its output part
+    /// lies inside the volume, or stands about the volume's middle where that is
+    /// smaller. For volumes hardly larger than the patch, of which patches centred
+    /// anywhere show a part and its mirror image.
+    Inside,
 }
 
 /// Where a patch is taken from.
@@ -80,6 +85,7 @@ enum Strategy {
         negative: Kind,
     },
     Uniform(Kind),
+    Inside(Kind),
 }
 
 impl PatchShape {
@@ -148,6 +154,7 @@ impl Sampler {
         let strategy = match config {
             SamplerConfig::Annotated => Strategy::Annotated(annotated),
             SamplerConfig::Uniform => Strategy::Uniform(annotated),
+            SamplerConfig::Inside => Strategy::Inside(annotated),
             SamplerConfig::Ratio {
                 positive,
                 negative,
@@ -191,7 +198,24 @@ impl Sampler {
                 kind.draw(&self.cases, &mut rng)
             }
             Strategy::Uniform(annotated) => self.draw_uniform(annotated, &mut rng),
+            Strategy::Inside(annotated) => self.moved_inside(annotated.draw(&self.cases, &mut rng)),
         }
+    }
+
+    /// The nearest location whose output part lies in the volume, axis by axis;
+    /// where the volume is smaller, the one whose output part has it in its middle.
+    /// A voxel that the output part held it still holds.
+    fn moved_inside(&self, location: Location) -> Location {
+        let shape = self.cases[location.case].labels.geometry.shape;
+        let centre = std::array::from_fn(|a| {
+            // The output covers centre - output / 2 .. centre - output / 2 + output.
+            let (output, half) = (self.patch.output[a], self.patch.output[a] / 2);
+            match shape[a].checked_sub(output) {
+                Some(room) => location.centre[a].clamp(half, half + room),
+                None => half - (output - shape[a]).div_ceil(2),
+            }
+        });
+        Location { centre, ..location }
     }
 
     /// Redraws until the output part holds an annotated voxel, up to a limit;

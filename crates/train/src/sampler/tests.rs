@@ -119,6 +119,26 @@ fn a_ratio_is_kept_whatever_the_share_of_voxels() {
 }
 
 #[test]
+fn patches_inside_stay_inside_and_cover_what_is_smaller() {
+    // Along z smaller than the output of 4, along y as large, along x larger.
+    let shape = [3, 4, 20];
+    let label = |[_, _, x]: [usize; 3]| (x % 19 == 0).then_some(0);
+    let sampler = sampler(vec![case(shape, label)], &SamplerConfig::Inside).unwrap();
+    let mut starts = std::collections::BTreeSet::new();
+    for step in 0..50 {
+        let location = sampler.draw(1, step, 0);
+        let labels = &sampler.cases()[0].labels;
+        assert!(sampler.output_is_annotated(labels, location.centre));
+        assert!((0..3).all(|a| location.centre[a] < shape[a]));
+        starts.insert(location.centre.map(|c| c as isize - 2));
+    }
+    assert_eq!(
+        starts.into_iter().collect::<Vec<_>>(),
+        [[-1, 0, 0], [-1, 0, 16]]
+    );
+}
+
+#[test]
 fn uniform_patches_hold_an_annotated_voxel() {
     type Labeling = fn([usize; 3]) -> Option<usize>;
     let labelings: [Labeling; 4] = [
