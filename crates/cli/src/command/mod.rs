@@ -16,6 +16,8 @@ pub(crate) mod info;
 
 mod bench;
 
+mod experiment;
+
 use clap::Subcommand;
 
 /// How a command ended that did not fail.
@@ -42,6 +44,7 @@ pub(crate) enum Command {
     Info(info::Info),
     Convert(convert::Convert),
     Bench(Box<bench::Bench>),
+    Experiment(experiment::Experiment),
 }
 
 impl Command {
@@ -61,6 +64,7 @@ impl Command {
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
             Self::Bench(command) => command.run(),
+            Self::Experiment(command) => command.run(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{Case, Error};
 
 /// A method that needs no training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Baseline {
     /// Shape-based interpolation between the annotated slices of a volume.
     Interpolation,
