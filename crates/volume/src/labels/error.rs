@@ -103,6 +103,11 @@ pub enum LabelsError {
         other_axis: &'static str,
         other_slices: usize,
     },
+    /// Nothing from which the rest could be interpolated.
+    #[error(
+        "no voxel is annotated, so there is nothing to interpolate between. Annotate some slices; where there are some, look whether their values were taken as not annotated."
+    )]
+    NothingToInterpolate,
     /// More classes than a label can hold.
     #[error("label scheme: {classes} classes, at most {max} are possible.", max = super::Label::MAX_CLASSES)]
     SchemeClasses { classes: usize },
