@@ -55,7 +55,7 @@ impl Baseline {
         let counts = whole.chain(slices).map(|(name, truth, annotation)| {
             let predicted = match (self, annotation) {
                 (Self::LocationPrior, _) => location_prior(&split.training, truth.geometry.shape),
-                (Self::Interpolation, Some(annotation)) => interpolated(annotation)?,
+                (Self::Interpolation, Some(annotation)) => interpolated(annotation, truth)?,
                 (Self::Interpolation, None) => {
                     return Err(Error::Data(format!(
                         "{name}: interpolation needs annotated slices of the volume itself, of which none is learned from"
@@ -70,8 +70,58 @@ impl Baseline {
     }
 }
 
-fn interpolated(annotation: &Labels) -> Result<Vec<Label>, Error> {
-    Ok(annotation.voxels.clone()) // TEMPORARY
+/// What interpolation makes of the slices of `annotation`; `test` has been taken
+/// out of it. Of a volume that has nothing left it knows nothing.
+fn interpolated(annotation: &Labels, test: &Labels) -> Result<Vec<Label>, Error> {
+    if annotation.annotated_voxels() == 0 {
+        return Ok(annotation.voxels.clone());
+    }
+    let completed = close_crossings(annotation, test);
+    Ok(unet3d_volume::labels::interpolate(&completed)?.voxels)
+}
+
+/// The annotation without the gaps that held-out slices leave where they cross
+/// its slices, or hardly a slice would count as annotated: each voxel there gets
+/// the class of the nearest one along the slice. What was held out is not looked
+/// at, only where.
+fn close_crossings(annotation: &Labels, test: &Labels) -> Labels {
+    let shape = annotation.geometry.shape;
+    let mut whole = annotation.clone();
+    for (label, held) in whole.voxels.iter_mut().zip(&test.voxels) {
+        if held.is_annotated() {
+            *label = *held;
+        }
+    }
+    let tested = test.annotated_slices();
+    let mut closed = annotation.clone();
+    for (axis, slices) in whole.annotated_slices().into_iter().enumerate() {
+        let strides = [shape[1] * shape[2], shape[2], 1];
+        let [a, b] = [[1, 2], [0, 2], [0, 1]][axis];
+        for index in slices.into_iter().filter(|i| !tested[axis].contains(i)) {
+            for (i, j) in (0..shape[a]).flat_map(|i| (0..shape[b]).map(move |j| (i, j))) {
+                let at =
+                    |i: usize, j: usize| index * strides[axis] + i * strides[a] + j * strides[b];
+                if closed.voxels[at(i, j)].is_annotated() {
+                    continue;
+                }
+                let known = |i: Option<usize>, j: Option<usize>| {
+                    let (i, j) = (i.filter(|i| *i < shape[a])?, j.filter(|j| *j < shape[b])?);
+                    let label = annotation.voxels[at(i, j)];
+                    label.is_annotated().then_some(label)
+                };
+                let around = |r: usize| {
+                    known(i.checked_sub(r), Some(j))
+                        .or_else(|| known(Some(i + r), Some(j)))
+                        .or_else(|| known(Some(i), j.checked_sub(r)))
+                        .or_else(|| known(Some(i), Some(j + r)))
+                };
+                if let Some(label) = (1..shape[a].max(shape[b])).find_map(around) {
+                    closed.voxels[at(i, j)] = label;
+                }
+            }
+        }
+    }
+    closed
 }
 
 /// The most frequent class of each voxel of a volume of `shape`; where no
@@ -138,5 +188,30 @@ mod tests {
         let counts = Baseline::Interpolation.score(&split).unwrap();
         let held = split.held_out.slices[0].1.annotated_voxels();
         assert_eq!(counts[0].1.voxels(), held as u64);
+        assert!(counts[0].1.unpredicted(0) + counts[0].1.unpredicted(1) == 0);
+    }
+
+    #[test]
+    fn slices_that_held_out_ones_cross_count_as_annotated_again() {
+        // A third of the z slices is held out: the y slices lose a sixth.
+        let case = sparse("a", [12, 16, 16], [6, 2, 0]);
+        let protocol = SlicesCv::new(std::slice::from_ref(&case), 3).unwrap();
+        let split = protocol.split(std::slice::from_ref(&case), 0).unwrap();
+        let (training, test) = (&split.training[0].labels, &split.held_out.slices[0].1);
+        let kept = |axis: usize| {
+            let held = protocol.folds()[0].iter().filter(|s| s.axis == axis);
+            let held: Vec<usize> = held.map(|s| s.index).collect();
+            let mut slices = case.labels.annotated_slices()[axis].clone();
+            slices.retain(|i| !held.contains(i));
+            slices
+        };
+        assert_ne!(training.annotated_slices()[1], kept(1));
+        let closed = close_crossings(training, test);
+        assert_eq!(closed.annotated_slices(), [kept(0), kept(1), vec![]]);
+        // Nothing that was there changed, and nothing else came.
+        for (i, label) in closed.voxels.iter().enumerate() {
+            let before = training.voxels[i];
+            assert!(before == *label || (!before.is_annotated() && test.voxels[i].is_annotated()));
+        }
     }
 }

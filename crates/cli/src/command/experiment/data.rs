@@ -1,6 +1,6 @@
 //! The volumes of an experiment: pairs of files, or a data set as `train` takes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -48,7 +48,7 @@ impl DataFlags {
     pub(super) fn read(&self, normalise: &Normalise) -> anyhow::Result<Data> {
         let scheme = self.labels.scheme()?;
         let (mut set, has_split) = match &self.paths[..] {
-            [path] => (self.data_set(path, scheme.as_ref())?, true),
+            [path] => (data_set(path, scheme.as_ref())?, true),
             paths => (pairs(paths, scheme)?, false),
         };
         set.settle_classes()?;
@@ -71,20 +71,21 @@ impl DataFlags {
             is_validate: has_split.then_some(is_validate),
         })
     }
+}
 
-    fn data_set(&self, path: &PathBuf, scheme: Option<&LabelScheme>) -> anyhow::Result<DataSet> {
-        let is_list = path.extension().is_some_and(|ending| ending == "toml");
-        if !path.is_dir() && !is_list && path.exists() {
-            bail!(
-                "{}: is one file, neither a data set nor a pair. Give image and labels of each volume in turn, \
+/// The data set at `path`, as `train` finds it.
+fn data_set(path: &Path, scheme: Option<&LabelScheme>) -> anyhow::Result<DataSet> {
+    let is_list = path.extension().is_some_and(|ending| ending == "toml");
+    if !path.is_dir() && !is_list && path.exists() {
+        bail!(
+            "{}: is one file, neither a data set nor a pair. Give image and labels of each volume in turn, \
                  a data set folder, or a TOML list of cases.",
-                path.display()
-            );
-        }
-        match dataset::find(path, scheme) {
-            Err(Error::NoScheme { labels }) => Err(ask(path, &labels)),
-            found => Ok(found?),
-        }
+            path.display()
+        );
+    }
+    match dataset::find(path, scheme) {
+        Err(Error::NoScheme { labels }) => Err(ask(path, &labels)),
+        found => Ok(found?),
     }
 }
 

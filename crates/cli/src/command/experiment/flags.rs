@@ -26,7 +26,7 @@ pub(super) struct Common {
     pub(super) data: DataFlags,
 
     /// Folder of the experiment: results.csv, results.md, results.svg, and runs/
-    /// with a file for each finished run
+    /// with a file for each finished run; an experiment that it holds goes on
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
 

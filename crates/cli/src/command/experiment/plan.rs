@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) annotated: Vec<f64>,
     /// Memory at the peak.
     pub(super) peak_bytes: u64,
+    /// Protocol and data: what all runs have in common.
+    pub(super) about: Value,
 }
 
 impl Plan {
@@ -58,11 +60,16 @@ impl Plan {
                 .map(|given| given.saturating_sub(data_bytes)),
             ..base.clone()
         };
-        let content = fingerprint(cases);
+        let about = json!({
+            "experiment": study.name,
+            "settings": study.settings,
+            "data": fingerprint(cases),
+        });
         let mut plan = Self {
             runs: Vec::new(),
             annotated: Vec::new(),
             peak_bytes: 0,
+            about,
         };
         for (number, part) in parts.iter().enumerate() {
             let split = study.protocol.split(cases, number)?;
@@ -94,9 +101,7 @@ impl Plan {
                         method: *method,
                         seed,
                         configuration: json!({
-                            "experiment": study.name,
-                            "settings": study.settings,
-                            "data": content,
+                            "about": plan.about,
                             "part": part.name,
                             "setup": part.setup,
                             "train": config,

@@ -101,15 +101,7 @@ impl Record {
                 path.display()
             )
         })?;
-        if let Some(Difference { field, then, now }) =
-            difference("", &record.configuration, configuration)
-        {
-            bail!(
-                "{}: was made with {field} = {then}, now it is {now}. Results under different settings are not mixed: \
-                 give another folder (-o), or the settings of before.",
-                path.display()
-            );
-        }
+        same(path, &record.configuration, configuration)?;
         Ok(Some(record))
     }
 
@@ -163,6 +155,36 @@ impl Kept {
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.fold((0.0, 0u32), |(sum, n), v| (sum + v, n + 1));
     (n > 0).then(|| sum / f64::from(n))
+}
+
+/// Refuses a folder that holds another experiment than this one.
+///
+/// # Errors
+/// Where its description cannot be read, or names another protocol or other data.
+pub(super) fn check_experiment(path: &Path, about: &Value) -> anyhow::Result<()> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        read => read.with_context(|| format!("{}: cannot be read", path.display()))?,
+    };
+    let then: Value = serde_json::from_slice(&bytes).with_context(|| {
+        format!(
+            "{}: does not describe an experiment. Give another folder (-o)",
+            path.display()
+        )
+    })?;
+    same(path, &then, about)
+}
+
+/// Refuses a configuration that is not the one a file was made under.
+fn same(path: &Path, then: &Value, now: &Value) -> anyhow::Result<()> {
+    let Some(Difference { field, then, now }) = difference("", then, now) else {
+        return Ok(());
+    };
+    bail!(
+        "{}: was made with {field} = {then}, now it is {now}. Results under different settings are not mixed: \
+         give another folder (-o), or the settings of before.",
+        path.display()
+    )
 }
 
 /// A setting that two configurations have different values of.

@@ -16,7 +16,7 @@ use super::grid::Layout;
 use super::method::Method;
 use super::paper;
 use super::plan::{Plan, Run};
-use super::record::Record;
+use super::record::{self, Record};
 use super::tables::Tables;
 use super::watch::{Pace, Watch};
 use super::work::Work;
@@ -62,12 +62,15 @@ pub(super) fn run(
     let background = common.background(&cases[0].labels.classes)?;
     let plan = Plan::new(&study, common.seeds, base, &cases, &threads)?;
     let folder = common.out.join("runs");
+    let about = common.out.join("experiment.json");
+    record::check_experiment(&about, &plan.about)?;
     let path = |run: &Run| folder.join(format!("{}.json", run.name));
     let mut records = Vec::new();
     for run in &plan.runs {
         records.push(Record::read(&path(run), &run.configuration)?);
     }
     output::check_folder(&folder)?;
+    output::write_file(&about, &serde_json::to_vec_pretty(&plan.about)?)?;
 
     let kept = records.iter().flatten().count();
     let mut pace = Pace::new(base.budget.minutes);
