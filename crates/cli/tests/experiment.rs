@@ -223,6 +223,7 @@ fn refused(folder: &Folder, arguments: &str, words: &[&str]) {
     let ran = run(folder, arguments);
     assert_eq!(ran.code, Some(1), "{arguments}: {ran:?}");
     assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+    assert_eq!(ran.stdout, "", "{ran:?}");
     for word in words {
         assert!(
             ran.stderr.contains(word),
@@ -252,7 +253,7 @@ fn experiment_under_other_settings_in_the_same_folder() {
         &format!(
             "experiment slices-count @b.nii @b-labels.nii --dense --setup z=1,y=1,x=1 -o @out {QUICK}"
         ),
-        &["data ="],
+        &["other volumes or labels"],
     );
     assert_eq!(records(&folder, "out"), before);
     folder.bytes("out/runs/01-a-slices-1-1-1-3d-bn-seed0.json", b"{");

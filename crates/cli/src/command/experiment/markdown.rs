@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use unet3d_train::TrainConfig;
 
-use super::grid::{Grid, Layout, averages};
+use super::grid::{Grid, averages};
 use super::method::Method;
 use super::record::{Record, mean};
 use super::tables::Tables;
@@ -107,22 +107,18 @@ fn paper(tables: &Tables<'_>) -> String {
 fn classes(tables: &Tables<'_>) -> String {
     let study = tables.study;
     let parts = study.protocol.parts();
-    let setups: Vec<Option<String>> = match study.layout {
-        Layout::ByMethod => vec![None],
-        Layout::BySetup => {
-            let mut setups: Vec<_> = parts.iter().map(|p| p.setup.clone()).collect();
-            setups.dedup();
-            let mut seen = Vec::new();
-            setups.retain(|s| !seen.contains(s) && (seen.push(s.clone()), true).1);
-            setups
+    let mut setups: Vec<&Option<String>> = Vec::new();
+    for part in parts {
+        if !setups.contains(&&part.setup) {
+            setups.push(&part.setup);
         }
-    };
+    }
     let names = &tables.cases[0].labels.classes;
     let mut header = vec![String::new()];
     header.extend(names.iter().map(|class| class.name.clone()));
     let mut rows = Vec::new();
     for method in &study.methods {
-        for setup in &setups {
+        for &setup in &setups {
             let wanted = |r: &Record| r.setup == *setup;
             let each = parts.iter().filter(|part| part.setup == *setup).count();
             let mut row = vec![match setup {

@@ -180,8 +180,12 @@ fn same(path: &Path, then: &Value, now: &Value) -> anyhow::Result<()> {
     let Some(Difference { field, then, now }) = difference("", then, now) else {
         return Ok(());
     };
+    let what = match field.as_str() {
+        "data" | "about.data" => "from other volumes or labels than those given now".into(),
+        field => format!("with {field} = {then}, now it is {now}"),
+    };
     bail!(
-        "{}: was made with {field} = {then}, now it is {now}. Results under different settings are not mixed: \
+        "{}: was made {what}. Results under different settings are not mixed: \
          give another folder (-o), or the settings of before.",
         path.display()
     )
