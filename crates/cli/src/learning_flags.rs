@@ -83,6 +83,24 @@ fn class_weights(text: &str) -> Result<ClassWeights, String> {
 }
 
 impl LearningFlags {
+    /// The first of these flags that was given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        [
+            ("--minutes", self.minutes.is_some()),
+            ("--iterations", self.iterations.is_some()),
+            ("--preset", self.preset.is_some()),
+            ("--patch", self.patch.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--class-weights", self.class_weights.is_some()),
+            ("--augment", self.augment.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--config", self.config.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+
     /// The whole configuration, checked. `base` is what holds where neither file
     /// nor flags say otherwise.
     ///

@@ -18,6 +18,8 @@ mod command;
 
 mod filling;
 
+mod interpolating;
+
 mod report;
 
 mod console;

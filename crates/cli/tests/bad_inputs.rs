@@ -381,6 +381,51 @@ fn demo_over_files_of_others() {
 }
 
 #[test]
+fn learning_flags_where_nothing_is_learned() {
+    let folder = pair();
+    for flag in [
+        "--minutes 1",
+        "--seed 3",
+        "--run @run",
+        "--model @m.safetensors",
+    ] {
+        refused(
+            &folder,
+            &format!(
+                "fill @image.nii @labels.nii -o @out.nii --unlabeled 0 --method interpolate {flag}"
+            ),
+            &[&flag[..5], "interpolate learns nothing", "--method network"],
+        );
+    }
+}
+
+#[test]
+fn phantom_into_a_folder_with_files() {
+    let folder = Folder::new();
+    folder.bytes("mine/notes.txt", b"years of work");
+    refused(
+        &folder,
+        "phantom -o @mine --shape 16",
+        &["mine", "notes.txt", "empty folder"],
+    );
+}
+
+#[test]
+fn phantom_that_cannot_be_meant() {
+    let folder = Folder::new();
+    refused(
+        &folder,
+        "phantom -o @data --shape 1000000,1000000,1000000",
+        &["--shape", "memory"],
+    );
+    refused(
+        &folder,
+        "phantom -o @data --slices z=1 --slices z=2",
+        &["--slices", "2 times", "3 samples"],
+    );
+}
+
+#[test]
 fn disk_full() {
     // A disk of 64 KiB, where the system lets a test make one.
     let folder = Folder::new();

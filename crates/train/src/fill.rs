@@ -11,6 +11,7 @@ use unet3d_predict::{Model, Options, predict};
 use unet3d_volume::{Image, Labels, Volume};
 
 use crate::hold_out::why_none;
+use crate::interpolated::score_beside;
 use crate::run::{Outcome, RunData, Sitting, run_then};
 use crate::validate::HeldOut;
 use crate::{
@@ -62,6 +63,9 @@ pub struct FillResult {
     pub model: Model,
     /// Scores on the slices held out; `None` where there were none.
     pub expected: Option<Report>,
+    /// Scores on the same slices of interpolation between the others, without a
+    /// network; `None` also where the volume is too large to do this in passing.
+    pub interpolation: Option<Report>,
     /// The slices held out, indices along `[z, y, x]`.
     pub held_out: [Vec<usize>; 3],
     /// Every training step, those before a resumption too.
@@ -117,6 +121,10 @@ pub fn fill(
     let (training, held_out, indices) = match slices {
         Some(s) => (s.training, Some(s.held_out), s.slices),
         None => (labels.clone(), None, Default::default()),
+    };
+    let interpolation = match &held_out {
+        Some(held_out) => score_beside(&training, held_out)?,
+        None => None,
     };
 
     let case = Case::new("volume", image, training)?;
@@ -186,6 +194,7 @@ pub fn fill(
         probabilities: prediction.probabilities,
         model,
         expected,
+        interpolation,
         held_out: indices,
         curve,
         validations,

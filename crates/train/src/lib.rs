@@ -51,6 +51,8 @@ pub mod run;
 
 pub mod fill;
 
+pub mod interpolated;
+
 pub mod experiment;
 
 mod error;
@@ -60,6 +62,7 @@ pub use config::{Budget, TrainConfig};
 pub use error::Error;
 pub use fill::{FillConfig, FillResult, fill};
 pub use hold_out::hold_out_slices;
+pub use interpolated::{Interpolated, fill_by_interpolation};
 pub use loss::{ClassWeights, Loss, LossConfig, LossValue};
 pub use observer::{Needs, Observer, Progress, StepRecord, Validation};
 pub use optimizer::OptimizerConfig;

@@ -3,7 +3,7 @@
 //! the truth, side by side; a slice along z above, one along y below.
 //!
 //! ```text
-//! cargo run --release -p unet3d-volume --example phantom -- OUT.png [SEED [Z Y X]]
+//! cargo run --release -p unet3d-volume --example phantom -- OUT.png [SEED [Z Y X [SAMPLE]]]
 //! ```
 
 use std::error::Error;
@@ -17,13 +17,23 @@ const ZOOM: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let out = args.next().ok_or("usage: phantom OUT.png [SEED [Z Y X]]")?;
+    let out = args
+        .next()
+        .ok_or("usage: phantom OUT.png [SEED [Z Y X [SAMPLE]]]")?;
     let seed = args.next().map_or(Ok(0), |s| s.parse())?;
     let sizes: Vec<usize> = args.map(|s| s.parse()).collect::<Result<_, _>>()?;
-    let shape = sizes.try_into().unwrap_or([64, 128, 128]);
+    let (shape, sample) = match sizes[..] {
+        [z, y, x] => ([z, y, x], 0),
+        [z, y, x, sample] => ([z, y, x], sample as u64),
+        _ => ([64, 128, 128], 0),
+    };
 
     let started = std::time::Instant::now();
-    let (image, labels) = Phantom::new(shape, seed).build();
+    let phantom = Phantom {
+        sample,
+        ..Phantom::new(shape, seed)
+    };
+    let (image, labels) = phantom.build();
     let elapsed_s = started.elapsed().as_secs_f64();
     let (Samples::U8(image), Samples::U8(labels)) = (&image.samples, &labels.samples) else {
         return Err("the phantom is no longer of bytes".into());

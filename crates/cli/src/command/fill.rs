@@ -1,19 +1,21 @@
-//! `fill`: train on the annotated slices of one volume, segment all of it.
+//! `fill`: train on the annotated slices of one volume, or interpolate between
+//! them, and segment all of it.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use clap::Args;
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
 use unet3d_train::run::{Sitting, config_of};
-use unet3d_volume::LabelScheme;
+use unet3d_volume::{LabelScheme, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
 use crate::arguments::{Json, Machine, Out};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
+use crate::interpolating::{self, Interpolating};
 use crate::label_flags::{LabelFlags, read_under};
 use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
@@ -33,6 +35,11 @@ pub(crate) struct Fill {
 
     #[command(flatten)]
     out: Out,
+
+    /// How: network learns from the image; interpolate continues the shapes between
+    /// the annotated slices and learns nothing, in seconds: what to compare with
+    #[arg(long, value_name = "HOW", default_value = "network")]
+    method: Method,
 
     /// Where to write the model [default: beside OUT, ending in .unet3d.safetensors]
     #[arg(long, value_name = "FILE")]
@@ -64,12 +71,21 @@ pub(crate) struct Fill {
     json: Json,
 }
 
+/// How a volume is filled.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Method {
+    Network,
+    Interpolate,
+}
+
 impl Fill {
     /// Checks, reads, fills.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
-        let filling = self.plan()?;
-        filling::run(filling, &self.machine, console)
+        match self.method {
+            Method::Network => filling::run(self.plan()?, &self.machine, console),
+            Method::Interpolate => interpolating::run(&self.plan_interpolation()?, console),
+        }
     }
 
     fn plan(&self) -> anyhow::Result<Filling> {
@@ -91,10 +107,7 @@ impl Fill {
                 .clone()
                 .unwrap_or_else(|| output::beside(out, model_file::ENDING)),
             named: out.clone(),
-            report: self
-                .report
-                .clone()
-                .unwrap_or_else(|| output::beside(out, ".html")),
+            report: self.report_path(),
         };
         for path in [&paths.model, &paths.report] {
             output::check_file(path, &inputs)?;
@@ -104,11 +117,8 @@ impl Fill {
             ("--model", &paths.model),
             ("--report", &paths.report),
         ])?;
-        let image = Item::of(&self.image).read()?;
-        unet3d_volume::check_shape(out, image.geometry.shape)?;
-        let labels = Item::of(&self.labels).read()?;
+        let (image, labels) = self.volumes()?;
         let source = self.labels.display().to_string();
-        same_shape(&labels, &source, &image, &self.image.display().to_string())?;
         let (labels, scheme) = match (self.scheme.scheme()?, config.labels.take()) {
             (None, Some(scheme)) => (read_under(&scheme, &labels, &source)?, scheme),
             _ => self.scheme.read(&labels, &self.labels)?,
@@ -134,6 +144,58 @@ impl Fill {
     }
 }
 
+impl Fill {
+    /// The plan without a network.
+    fn plan_interpolation(&self) -> anyhow::Result<Interpolating> {
+        let of_network = [
+            ("--model", self.model.is_some()),
+            ("--run", self.run.is_some()),
+        ];
+        let given = of_network.into_iter().find(|(_, given)| *given);
+        if let Some(flag) = (given.map(|(flag, _)| flag)).or_else(|| self.learning.first_given()) {
+            bail!(
+                "{flag}: is for learning, --method interpolate learns nothing and has no model. \
+                 Leave out {flag}, or take --method network."
+            );
+        }
+        let out = &self.out.out;
+        let inputs: [&Path; 2] = [&self.image, &self.labels];
+        let report = self.report_path();
+        output::check_volume(out, &inputs)?;
+        output::check_file(&report, &inputs)?;
+        output::check_distinct(&[("--out", out), ("--report", &report)])?;
+        let (image, labels) = self.volumes()?;
+        let (labels, scheme) = self.scheme.read(&labels, &self.labels)?;
+        labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
+        Ok(Interpolating {
+            paths: interpolating::Paths {
+                image: self.image.clone(),
+                labels: self.labels.clone(),
+                out: out.clone(),
+                report,
+            },
+            image,
+            labels,
+            scheme_flag: scheme.annotated.flag(),
+        })
+    }
+
+    fn report_path(&self) -> PathBuf {
+        let beside = || output::beside(&self.out.out, ".html");
+        self.report.clone().unwrap_or_else(beside)
+    }
+
+    /// The image and the labels, of one shape that OUT can hold.
+    fn volumes(&self) -> anyhow::Result<(Volume, Volume)> {
+        let image = Item::of(&self.image).read()?;
+        unet3d_volume::check_shape(&self.out.out, image.geometry.shape)?;
+        let labels = Item::of(&self.labels).read()?;
+        let source = self.labels.display().to_string();
+        same_shape(&labels, &source, &image, &self.image.display().to_string())?;
+        Ok((image, labels))
+    }
+}
+
 /// Help that states the default budget as it is.
 fn after_help() -> String {
     format!(
@@ -141,12 +203,15 @@ fn after_help() -> String {
 Examples:
   unet3d fill image.nii.gz labels.nii.gz -o filled.nii.gz --unlabeled 0
   unet3d fill image.tif painted.tif -o filled.tif --painted-slices z --minutes 30
+  unet3d fill image.tif labels.tif -o plain.tif --unlabeled 0 --method interpolate
 
 Trains for {DEFAULT_MINUTES} minutes unless --minutes or --iterations says otherwise. Beside
 filled.nii.gz it writes the model, filled.unet3d.safetensors, for `unet3d predict`
 on further volumes, and the report, filled.html, with pictures and the expected
 quality. That is measured on one annotated slice of each direction that has three
 or more, which the network does not learn from.
+The same slices say what interpolation between the others would have reached
+without a network.
 Ctrl-C stops training early and writes the result of what was learned so far."
     )
 }

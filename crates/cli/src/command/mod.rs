@@ -10,6 +10,8 @@ mod predict;
 pub(crate) mod evaluate;
 mod sparsify;
 
+mod phantom;
+
 mod check;
 mod convert;
 pub(crate) mod info;
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Predict(predict::Predict),
     Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
+    Phantom(phantom::Phantom),
     Check(check::Check),
     Info(info::Info),
     Convert(convert::Convert),
@@ -60,6 +63,7 @@ impl Command {
             Self::Predict(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
+            Self::Phantom(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),

@@ -27,17 +27,7 @@ pub(crate) fn to_html(report: &Report<'_>) -> String {
     );
     quality(&mut out, report);
     pictures(&mut out, report);
-    let _ = write!(
-        out,
-        "<h2>How the training went</h2>\n<div class=\"card\">{}\n<p class=\"key\">\
-         <b class=\"a\">Blue</b>: the loss, lower is better; the faint line is each step, the strong one their running mean.{}</p></div>\n",
-        curve::svg(&report.losses, &report.scores),
-        if report.scores.is_empty() {
-            ""
-        } else {
-            " <b class=\"b\">Orange</b>: the mean IoU on slices that the network did not learn from (right scale), higher is better."
-        }
-    );
+    training(&mut out, report);
     facts(&mut out, report);
     out.push_str("<h2>Files written</h2>\n<div class=\"card files\"><table>");
     for (path, what) in &report.written {
@@ -156,6 +146,24 @@ fn pictures(out: &mut String, report: &Report<'_>) {
     }
 }
 
+/// How the training went; nothing where nothing was learned.
+fn training(out: &mut String, report: &Report<'_>) {
+    if report.losses.is_empty() && report.scores.is_empty() {
+        return;
+    }
+    let _ = write!(
+        out,
+        "<h2>How the training went</h2>\n<div class=\"card\">{}\n<p class=\"key\">\
+         <b class=\"a\">Blue</b>: the loss, lower is better; the faint line is each step, the strong one their running mean.{}</p></div>\n",
+        curve::svg(&report.losses, &report.scores),
+        if report.scores.is_empty() {
+            ""
+        } else {
+            " <b class=\"b\">Orange</b>: the mean IoU on slices that the network did not learn from (right scale), higher is better."
+        }
+    );
+}
+
 /// The slices worth showing: one that was held out (or else annotated), and
 /// one as far as possible from all that were annotated.
 fn chosen(slices: &Slices<'_>, axis: usize) -> Vec<(usize, &'static str)> {
@@ -164,12 +172,9 @@ fn chosen(slices: &Slices<'_>, axis: usize) -> Vec<(usize, &'static str)> {
     let middle = |from: &[usize]| from.get(from.len() / 2).copied();
     let mut out = Vec::new();
     if let Some(index) = middle(held_out) {
-        out.push((
-            index,
-            "annotated, held out of training to measure the quality",
-        ));
+        out.push((index, "annotated, held out to measure the quality"));
     } else if let Some(index) = middle(annotated) {
-        out.push((index, "annotated, learned from"));
+        out.push((index, "annotated and used"));
     }
     let distance = |i: usize| annotated.iter().map(|&a| a.abs_diff(i)).min().unwrap_or(0);
     let centre = |i: usize| (2 * i).abs_diff(count);

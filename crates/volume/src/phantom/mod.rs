@@ -44,6 +44,15 @@ pub struct Phantom {
 impl Phantom {
     /// Shape of the first volume of the paper, `[z, y, x]`.
     pub const PAPER_SHAPE: [usize; 3] = [64, 244, 248];
+    /// The three samples of the paper, `[z, y, x]`: shape, and slices annotated
+    /// across each axis.
+    pub const PAPER_SAMPLES: [([usize; 3], [usize; 3]); 3] = [
+        (Self::PAPER_SHAPE, [21, 5, 7]),
+        ([56, 244, 245], [12, 7, 6]),
+        ([59, 244, 246], [10, 5, 4]),
+    ];
+    /// Names of the three channels.
+    pub const CHANNELS: [&str; 3] = ["lectin", "nuclei", "cell borders"];
     /// Voxels of the paper: 2.04 x 1.76 x 1.76 um.
     pub const PAPER_SPACING_MM: [f64; 3] = [0.00204, 0.00176, 0.00176];
 
@@ -65,6 +74,16 @@ impl Phantom {
                 name: name.into(),
             })
             .to_vec()
+    }
+
+    /// Memory in bytes that [`build`](Self::build) takes for a shape: the distances
+    /// to two kinds of tubes and three stains, `f32` each, beside the result;
+    /// `None` where that is beyond counting.
+    pub fn build_bytes(shape: [usize; 3]) -> Option<u64> {
+        const PER_VOXEL: u64 = 40;
+        shape
+            .iter()
+            .try_fold(PER_VOXEL, |bytes, &n| bytes.checked_mul(n as u64))
     }
 
     /// The image, three channels of `u8`, and the truth of every voxel: 0 inside

@@ -1,0 +1,250 @@
+//! The job of `fill --method interpolate`: fill the volume from its annotated
+//! slices without a network, write the result and the report, and say how good
+//! it is likely to be.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::json;
+use unet3d_metrics::Scores;
+use unet3d_train::{Interpolated, fill_by_interpolation};
+use unet3d_volume::{Label, Labels, Volume};
+
+use crate::command::End;
+use crate::command::evaluate::class_table;
+use crate::command::info::spacing;
+use crate::console::{self, Console};
+use crate::filling::{annotated_slices, capital, named_slices};
+use crate::report::{self, Quality, Report, Slices};
+use crate::{output, parse};
+
+/// Why the score is below what to expect: a slice held out lies a whole gap away
+/// from the next, a voxel between slices at most half of one.
+const RATHER_LOW: &str =
+    "This is rather low: once all slices are used, no voxel is as far from one as these were.";
+
+/// A checked fill without a network.
+pub(crate) struct Interpolating {
+    /// Where everything is read from and written to.
+    pub(crate) paths: Paths,
+    /// The image as its file holds it: for the pictures alone.
+    pub(crate) image: Volume,
+    /// What is annotated.
+    pub(crate) labels: Labels,
+    /// The flag that says which voxels are annotated.
+    pub(crate) scheme_flag: String,
+}
+
+/// The files of a fill without a network.
+pub(crate) struct Paths {
+    pub(crate) image: PathBuf,
+    pub(crate) labels: PathBuf,
+    pub(crate) out: PathBuf,
+    pub(crate) report: PathBuf,
+}
+
+/// Interpolates, writes, tells.
+///
+/// # Errors
+/// Where nothing is annotated, or a file cannot be written.
+pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> {
+    let started = Instant::now();
+    let result = fill_by_interpolation(&job.labels)?;
+    for warning in &result.warnings {
+        console.note(format_args!("Note: {}.", capital(warning)));
+    }
+    let paths = &job.paths;
+    let value = result.labels.unlabeled_value();
+    unet3d_volume::write(&paths.out, &result.labels.to_volume(value))?;
+    let elapsed_s = started.elapsed().as_secs_f64();
+    // The pictures of slices held out show what was scored, not the annotation
+    // that the result has there.
+    let shown = match &result.expected {
+        Some((_, trial)) => with_slices_of(&result.labels, trial, &result.held_out),
+        None => result.labels.voxels.clone(),
+    };
+    let page = page(job, &result, &shown, elapsed_s);
+    output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
+
+    let expected = expected(&result);
+    console.result(format_args!(
+        "Interpolated in {}.\n",
+        console::duration(elapsed_s)
+    ))?;
+    if let Some(expected) = expected {
+        console.result(format_args!(
+            "Expected quality, measured on {}, interpolated from the other slices alone:\n",
+            named_slices(&result.held_out)
+        ))?;
+        console.result(format_args!("{}\n\n{RATHER_LOW}\n", class_table(expected)))?;
+    }
+    console.result("Written:")?;
+    let rows: Vec<Vec<String>> = written(paths)
+        .into_iter()
+        .map(|(path, what)| vec![path, what])
+        .collect();
+    console.result(console::table(&rows, "<<"))?;
+    console.result("\nNext:")?;
+    for (sentence, command) in next(job) {
+        console.result(format_args!("  {sentence}\n    {command}"))?;
+    }
+    let mean = expected.and_then(|s| s.mean_iou);
+    console.json(&json!({
+        "method": "interpolate",
+        "mean_iou": mean,
+        "expected_iou": mean,
+        "classes": expected.map(|s| &s.classes),
+        "expected_classes": expected.map(|s| &s.classes),
+        "held_out": {
+            "z": result.held_out[0], "y": result.held_out[1], "x": result.held_out[2],
+        },
+        "elapsed_s": elapsed_s,
+        "iterations": 0,
+        "interrupted": false,
+        "out": paths.out,
+        "segmentation": paths.out,
+        "report": paths.report,
+    }))?;
+    Ok(End::Done)
+}
+
+fn expected(result: &Interpolated) -> Option<&Scores> {
+    result.expected.as_ref().map(|(report, _)| &report.overall)
+}
+
+/// `labels` with these slices of `other`.
+fn with_slices_of(labels: &Labels, other: &Labels, slices: &[Vec<usize>; 3]) -> Vec<Label> {
+    let mut out = labels.voxels.clone();
+    for (i, label) in out.iter_mut().enumerate() {
+        let at = labels.geometry.position(i);
+        if (0..3).any(|axis| slices[axis].contains(&at[axis])) {
+            *label = other.voxels[i];
+        }
+    }
+    out
+}
+
+fn written(paths: &Paths) -> Vec<(String, String)> {
+    [
+        (&paths.out, "the segmentation of every voxel"),
+        (
+            &paths.report,
+            "the report with pictures: open it in a browser",
+        ),
+    ]
+    .map(|(path, what)| (path.display().to_string(), what.to_owned()))
+    .into()
+}
+
+fn next(job: &Interpolating) -> Vec<(String, String)> {
+    let Paths {
+        image, labels, out, ..
+    } = &job.paths;
+    vec![(
+        "Let a network learn from the image too, which is usually far better:".into(),
+        format!(
+            "unet3d fill {} {} -o {} {}",
+            image.display(),
+            labels.display(),
+            out.display(),
+            job.scheme_flag
+        ),
+    )]
+}
+
+/// All that the report shows; `shown` is the result that the pictures show.
+fn page<'a>(
+    job: &'a Interpolating,
+    result: &'a Interpolated,
+    shown: &'a [Label],
+    elapsed_s: f64,
+) -> Report<'a> {
+    let (image, labels) = (&job.image, &job.labels);
+    let annotated = annotated_slices(labels, &result.held_out);
+    let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
+    let expected = expected(result);
+    let name = job.paths.image.file_name().unwrap_or_default();
+    Report {
+        title: format!("{}, filled by interpolation", name.to_string_lossy()),
+        summary: format!(
+            "Every one of {} voxels, from the {} of them that were annotated. Nothing was learned and \
+             the image was not looked at: shapes were interpolated between the annotated slices.",
+            console::count(labels.voxels.len() as u64),
+            console::percent(share)
+        ),
+        program: format!(
+            "Written by unet3d {}: shape-based interpolation, after Raya and Udupa (1990) and \
+             Herman, Zheng and Bucholtz (1992), in up to three directions. \
+             This file holds everything it shows.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        facts: facts(job, &annotated, share, elapsed_s),
+        classes: &labels.classes,
+        slices: Slices {
+            image,
+            annotation: &labels.voxels,
+            result: shown,
+            truth: None,
+            annotated,
+            held_out: result.held_out.clone(),
+        },
+        quality: Quality {
+            measured_on: match expected {
+                Some(_) => format!(
+                    "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
+                     {RATHER_LOW}",
+                    named_slices(&result.held_out)
+                ),
+                None => "Not measured: no annotated slice could be spared. Annotate three or more in one \
+                         direction, and the next run will say how good it is."
+                    .into(),
+            },
+            mean_iou: expected.and_then(|s| s.mean_iou),
+            classes: expected.map_or_else(Vec::new, |s| {
+                let scores = s.classes.iter();
+                scores.map(|c| (c.iou, c.dice, c.voxels)).collect()
+            }),
+        },
+        losses: Vec::new(),
+        scores: Vec::new(),
+        written: written(&job.paths),
+        next: next(job),
+    }
+}
+
+fn facts(
+    job: &Interpolating,
+    annotated: &[Vec<usize>; 3],
+    share: f64,
+    elapsed_s: f64,
+) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    let geometry = &job.image.geometry;
+    let slices: Vec<String> = (0..3)
+        .map(|a| format!("{} across {}", annotated[a].len(), parse::AXES[a]))
+        .collect();
+    vec![
+        (
+            "Volume",
+            vec![
+                ("image", job.paths.image.display().to_string()),
+                (
+                    "voxels",
+                    format!("{} (z, y, x)", console::shape(geometry.shape)),
+                ),
+                ("spacing", spacing(geometry.spacing_mm)),
+                ("labels", job.paths.labels.display().to_string()),
+                (
+                    "annotated",
+                    format!("{} of the voxels", console::percent(share)),
+                ),
+            ],
+        ),
+        (
+            "Interpolation",
+            vec![
+                ("annotated slices", slices.join(", ")),
+                ("took", console::duration(elapsed_s)),
+            ],
+        ),
+    ]
+}

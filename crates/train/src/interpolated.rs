@@ -1,0 +1,128 @@
+//! A volume filled by interpolation between its annotated slices, with the same
+//! honest score as [`fill()`](crate::fill::fill): what can be had without a
+//! network, and what a network adds.
+
+use unet3d_metrics::{Confusion, Report};
+use unet3d_volume::Labels;
+use unet3d_volume::labels::interpolate;
+
+use crate::hold_out::why_none;
+use crate::{Error, hold_out_slices};
+
+/// Voxels up to which the score is worth its wait beside a training: 500^3 take
+/// some seconds and 5 bytes a voxel, less than the training is about to.
+const CHEAP_VOXELS: usize = 500 * 500 * 500;
+
+/// A volume filled by interpolation.
+pub struct Interpolated {
+    /// A class for every voxel, from all annotated slices.
+    pub labels: Labels,
+    /// Scores on the slices held out, and the labels that were scored there,
+    /// which come from the other slices alone; `None` where none was held out.
+    pub expected: Option<(Report, Labels)>,
+    /// The slices held out, indices along `[z, y, x]`.
+    pub held_out: [Vec<usize>; 3],
+    /// Why nothing can be said about the quality, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Fills a volume from its annotation alone. Like `fill`, it holds annotated
+/// slices out to say how good that is; they are interpolated from too once that
+/// is said.
+///
+/// # Errors
+/// When no voxel is annotated.
+pub fn fill_by_interpolation(labels: &Labels) -> Result<Interpolated, Error> {
+    let mut warnings = Vec::new();
+    let (expected, held_out) = match hold_out_slices(labels)? {
+        Some(s) => {
+            let trial = interpolate(&s.training)?;
+            (Some((score(&trial, &s.held_out), trial)), s.slices)
+        }
+        None => {
+            warnings.push(format!(
+                "{}, so none is held out and nothing can be said about how good the result is",
+                why_none(labels)
+            ));
+            (None, Default::default())
+        }
+    };
+    Ok(Interpolated {
+        labels: interpolate(labels)?,
+        expected,
+        held_out,
+        warnings,
+    })
+}
+
+/// What interpolation from `training` scores on `held_out`; `None` where the
+/// volume is so large that it would have to be waited for.
+///
+/// # Errors
+/// When no voxel of `training` is annotated.
+pub(crate) fn score_beside(training: &Labels, held_out: &Labels) -> Result<Option<Report>, Error> {
+    if training.voxels.len() > CHEAP_VOXELS {
+        return Ok(None);
+    }
+    Ok(Some(score(&interpolate(training)?, held_out)))
+}
+
+fn score(result: &Labels, held_out: &Labels) -> Report {
+    let mut confusion = Confusion::new(held_out.classes.len());
+    confusion.add(&held_out.voxels, &result.voxels, None);
+    Report::new(
+        &held_out.classes,
+        &[("held-out slices".to_owned(), confusion)],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unet3d_volume::{Class, Geometry, Label};
+
+    #[test]
+    fn the_score_is_of_slices_that_were_not_interpolated_from() {
+        // Stripes along z that change class only in the slice held out.
+        let shape = [9, 12, 12];
+        let voxels = (0..9 * 144).map(|i| {
+            let [z, y] = [i / 144, i / 12 % 12];
+            match (z, y < 6) {
+                (1 | 7, true) | (4, false) => Label::of_class(0),
+                (1 | 7, false) | (4, true) => Label::of_class(1),
+                _ => Label::UNLABELED,
+            }
+        });
+        let class = |value: i64| Class {
+            value,
+            name: value.to_string(),
+        };
+        let labels = Labels {
+            voxels: voxels.collect(),
+            classes: vec![class(0), class(1)],
+            geometry: Geometry::of_shape(shape),
+        };
+        let filled = fill_by_interpolation(&labels).unwrap();
+        assert_eq!(filled.held_out[0], [4]);
+        let (report, trial) = filled.expected.unwrap();
+        // The others say the opposite of what the slice shows.
+        assert_eq!(report.overall.mean_iou, Some(0.0));
+        assert_ne!(trial.voxels[4 * 144], labels.voxels[4 * 144]);
+        // In the result the slice is as annotated.
+        assert_eq!(filled.labels.voxels[4 * 144], labels.voxels[4 * 144]);
+    }
+
+    #[test]
+    fn without_slices_to_spare_there_is_a_warning_in_place_of_a_score() {
+        let labels = Labels {
+            geometry: Geometry::of_shape([2, 2, 2]),
+            classes: vec![Class {
+                value: 0,
+                name: "0".into(),
+            }],
+            voxels: [vec![Label::of_class(0); 4], vec![Label::UNLABELED; 4]].concat(),
+        };
+        let filled = fill_by_interpolation(&labels).unwrap();
+        assert!(filled.expected.is_none() && filled.warnings.len() == 1);
+    }
+}
