@@ -71,6 +71,12 @@ impl Progress {
         };
         let separator = if detail.is_empty() { "" } else { ", " };
         let message = format!("{} {done}{separator}{detail}, {rate}, {left}", self.unit);
+        self.show(share, message);
+    }
+
+    /// `share` of the work is done; `message` says all else.
+    pub(crate) fn show(&mut self, share: f64, message: String) {
+        let share = share.clamp(0.0, 1.0);
         self.bar.set_position((share * FINE as f64) as u64);
         if self.bar.is_hidden() {
             if self.last_line.elapsed() >= PLAIN_EVERY {

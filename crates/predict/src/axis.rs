@@ -72,6 +72,11 @@ impl AxisRule {
                 .next_multiple_of(self.stride)
     }
 
+    /// Whether slices across this axis do not see each other.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.stride == 1 && self.shrink == 0 && self.halo == 0
+    }
+
     /// The input that predicts `voxels` in one piece.
     pub(crate) fn whole(&self, voxels: usize) -> usize {
         self.legal(voxels + self.shrink)

@@ -9,7 +9,7 @@
 //! half of the receptive field and only what is right is used. See `axis`.
 
 use unet3d_kernels::Threads;
-use unet3d_unet::{Mode, NOMINAL_THREADS, Plan};
+use unet3d_unet::{Mode, NOMINAL_THREADS, Normalisation, Plan};
 use unet3d_volume::Label;
 
 use crate::axis::{AxisRule, Span};
@@ -72,7 +72,10 @@ impl Tiling {
             }
             None => {
                 let memory = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-                choose(&rules, shape, memory, |tile| bytes(tile, NOMINAL_THREADS))?
+                let sizes = sizes(model, &rules, shape);
+                choose(&rules, &sizes, shape, memory, |tile| {
+                    bytes(tile, NOMINAL_THREADS)
+                })?
             }
         };
         let axes = [0, 1, 2].map(|a| spans(&rules[a], a, shape[a], input[a]));
@@ -153,15 +156,30 @@ fn spans(rule: &AxisRule, axis: usize, voxels: usize, tile: usize) -> Result<Vec
     })
 }
 
+/// The sizes that a tile may have along each axis.
+///
+/// A 2D network sees each slice by itself, but for a normalisation by the
+/// statistics of what is being computed: these must be those of as many slices
+/// as in training, or it predicts under others than it learned with.
+fn sizes(model: &Model, rules: &[AxisRule; 3], shape: [usize; 3]) -> [Vec<usize>; 3] {
+    use Normalisation::{BatchCurrent, Instance};
+    let normalisation = model.network.config().normalisation;
+    let by_tile = matches!(normalisation, BatchCurrent | Instance);
+    [0, 1, 2].map(|a| match by_tile && rules[a].is_flat() {
+        true => vec![model.pipeline.patch[a].clamp(1, shape[a].max(1))],
+        false => rules[a].candidates(shape[a]),
+    })
+}
+
 /// The legal tile within `memory` that computes the fewest voxels in all, of
 /// equals the largest.
 fn choose(
     rules: &[AxisRule; 3],
+    sizes: &[Vec<usize>; 3],
     shape: [usize; 3],
     memory: u64,
     bytes: impl Fn([usize; 3]) -> Result<u64, Error>,
 ) -> Result<[usize; 3], Error> {
-    let sizes = [0, 1, 2].map(|a| rules[a].candidates(shape[a]));
     let computed = |tile: [usize; 3]| -> (u128, usize) {
         let tiles = [0, 1, 2].map(|a| rules[a].count(shape[a], tile[a]).unwrap_or(usize::MAX));
         let all = (0..3).map(|a| tiles[a] as u128 * tile[a] as u128).product();

@@ -75,3 +75,12 @@ fn of_every_preset_for_volumes_small_and_large() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+#[test]
+fn a_2d_network_sees_as_many_slices_at_once_as_in_training() {
+    let threads = Threads::new(1).unwrap();
+    let mut model = preset(Preset::Twin2d);
+    model.pipeline.patch = [1, 132, 132];
+    let tiling = Tiling::new(&model, [7, 50, 60], &Options::default(), &threads).unwrap();
+    assert_eq!((tiling.input_shape()[0], tiling.count()), (1, 7));
+}

@@ -183,7 +183,7 @@ fn validation(
 }
 
 /// The network with parameters that are all 0: enough to choose tiles with.
-fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> Model {
+pub(crate) fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> Model {
     Model {
         network: network.clone(),
         parameters: Parameters {

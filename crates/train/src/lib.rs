@@ -5,7 +5,7 @@
 //! the network runs backward; the optimizer changes the parameters at the rate
 //! that the schedule says ([`step`]). Held-out data score the result. [`run()`]
 //! is the loop with files around it, [`fill()`](fill::fill) the whole job on
-//! one volume.
+//! one volume, [`experiment`] the paper's three experiments.
 
 pub mod config;
 
@@ -52,6 +52,8 @@ pub mod run;
 pub mod fill;
 
 pub mod interpolated;
+
+pub mod experiment;
 
 mod error;
 

@@ -88,7 +88,9 @@ pub fn validate(
     Ok(Some(Report::new(&model.pipeline.classes, &counts)))
 }
 
-fn score(
+/// Predicts one image and counts it against what is known of it; `None` where
+/// the observer stopped it.
+pub(crate) fn score(
     model: &Model,
     image: &Image,
     truth: &Labels,

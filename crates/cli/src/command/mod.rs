@@ -18,6 +18,8 @@ pub(crate) mod info;
 
 mod bench;
 
+mod experiment;
+
 use clap::Subcommand;
 
 /// How a command ended that did not fail.
@@ -45,6 +47,7 @@ pub(crate) enum Command {
     Info(info::Info),
     Convert(convert::Convert),
     Bench(Box<bench::Bench>),
+    Experiment(experiment::Experiment),
 }
 
 impl Command {
@@ -65,6 +68,7 @@ impl Command {
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
             Self::Bench(command) => command.run(),
+            Self::Experiment(command) => command.run(),
         }
     }
 }

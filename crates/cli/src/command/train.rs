@@ -236,7 +236,7 @@ fn holds_a_run(folder: &Path) -> bool {
 }
 
 /// The question which voxels are annotated, with the values of one label file.
-fn ask(data: &Path, labels: &Path) -> anyhow::Error {
+pub(super) fn ask(data: &Path, labels: &Path) -> anyhow::Error {
     let source = labels.display().to_string();
     let volume = match unet3d_volume::read(labels) {
         Ok(volume) => volume,
@@ -252,7 +252,7 @@ fn ask(data: &Path, labels: &Path) -> anyhow::Error {
 }
 
 /// Refuses cases whose images differ in their number of channels.
-fn same_channels<'a>(cases: impl Iterator<Item = &'a Case>) -> anyhow::Result<()> {
+pub(super) fn same_channels<'a>(cases: impl Iterator<Item = &'a Case>) -> anyhow::Result<()> {
     let mut first: Option<&Case> = None;
     for case in cases {
         let first = *first.get_or_insert(case);

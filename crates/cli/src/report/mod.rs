@@ -11,7 +11,7 @@ mod picture;
 
 mod curve;
 
-mod palette;
+pub(crate) mod palette;
 
 use unet3d_volume::{Class, Label, Volume};
 

@@ -14,13 +14,13 @@ const COLOURS: [[u8; 3]; 7] = [
 ];
 
 /// Colour of a class by its index. Beyond seven classes colours repeat, darker.
-pub(super) fn of_class(index: usize) -> [u8; 3] {
+pub(crate) fn of_class(index: usize) -> [u8; 3] {
     let colour = COLOURS[index % COLOURS.len()];
     let round = index / COLOURS.len();
     colour.map(|v| (u32::from(v) * 3 / (3 + round as u32)) as u8)
 }
 
 /// `#56b4e9`.
-pub(super) fn css([r, g, b]: [u8; 3]) -> String {
+pub(crate) fn css([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }

@@ -1,0 +1,134 @@
+//! The volumes of an experiment: pairs of files, or a data set as `train` takes it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
+use unet3d_train::{Case, Error};
+use unet3d_volume::{LabelScheme, Normalise};
+
+use crate::command::train::{ask, same_channels};
+use crate::label_flags::LabelFlags;
+use crate::output::stem;
+use crate::parse;
+
+/// Which volumes, and what their labels mean.
+#[derive(Args, Debug)]
+pub(super) struct DataFlags {
+    /// Image and labels of each volume in turn, or one data set: a folder or TOML
+    /// list as `unet3d train` takes it
+    #[arg(value_name = "IMAGE LABELS", required = true, num_args = 1..)]
+    paths: Vec<PathBuf>,
+
+    /// Thin the labels out to so many evenly spaced slices across each direction,
+    /// as a person might have annotated them
+    #[arg(long, value_name = "z=N,y=N,x=N", value_parser = parse::slices)]
+    pub(super) slices: Option<[usize; 3]>,
+
+    #[command(flatten)]
+    labels: LabelFlags,
+}
+
+/// The volumes, read.
+pub(super) struct Data {
+    /// The cases, all with the same classes and channels. Names are unique.
+    pub(super) cases: Vec<Case>,
+    /// Which of them the data set's split holds out; `None` for pairs of files,
+    /// which have none.
+    pub(super) is_validate: Option<Vec<bool>>,
+}
+
+impl DataFlags {
+    /// Reads the volumes.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, image and labels do not go together, or
+    /// nobody says what the label values mean.
+    pub(super) fn read(&self, normalise: &Normalise) -> anyhow::Result<Data> {
+        let scheme = self.labels.scheme()?;
+        let (mut set, has_split) = match &self.paths[..] {
+            [path] => (data_set(path, scheme.as_ref())?, true),
+            paths => (pairs(paths, scheme)?, false),
+        };
+        set.settle_classes()?;
+        let used = set.cases.iter().filter(|files| files.split != Split::Test);
+        let mut cases = Vec::new();
+        for files in used.clone() {
+            let read = set.load_case(files, normalise);
+            cases.push(read.with_context(|| {
+                format!(
+                    "{} with {}",
+                    files.images[0].display(),
+                    files.labels.display()
+                )
+            })?);
+        }
+        same_channels(cases.iter())?;
+        let is_validate = used.map(|files| files.split == Split::Validate).collect();
+        Ok(Data {
+            cases,
+            is_validate: has_split.then_some(is_validate),
+        })
+    }
+}
+
+/// The data set at `path`, as `train` finds it.
+fn data_set(path: &Path, scheme: Option<&LabelScheme>) -> anyhow::Result<DataSet> {
+    let is_list = path.extension().is_some_and(|ending| ending == "toml");
+    if !path.is_dir() && !is_list && path.exists() {
+        bail!(
+            "{}: is one file, neither a data set nor a pair. Give image and labels of each volume in turn, \
+                 a data set folder, or a TOML list of cases.",
+            path.display()
+        );
+    }
+    match dataset::find(path, scheme) {
+        Err(Error::NoScheme { labels }) => Err(ask(path, &labels)),
+        found => Ok(found?),
+    }
+}
+
+/// A data set of files named one by one.
+fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataSet> {
+    if !paths.len().is_multiple_of(2) {
+        bail!(
+            "{} files are named: image and labels of each volume are needed in turn, an even number. Is a label file missing?",
+            paths.len()
+        );
+    }
+    let Some(scheme) = scheme else {
+        return Err(ask(&paths[1], &paths[1]));
+    };
+    let files = |pair: &[PathBuf]| CaseFiles {
+        name: stem(&pair[0]),
+        subject: None,
+        images: vec![pair[0].clone()],
+        labels: pair[1].clone(),
+        mask: None,
+        split: Split::Train,
+    };
+    let mut cases: Vec<CaseFiles> = paths.chunks_exact(2).map(files).collect();
+    if let Some(twice) = (1..cases.len()).find(|&i| {
+        let earlier = &cases[..i];
+        earlier.iter().any(|c| c.images == cases[i].images)
+    }) {
+        bail!(
+            "{}: is named twice; a volume that is both learned from and tested would spoil the experiment.",
+            cases[twice].images[0].display()
+        );
+    }
+    // Files of one name in several folders: told apart by their number.
+    let names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
+    for (i, case) in cases.iter_mut().enumerate() {
+        if names.iter().filter(|name| **name == case.name).count() > 1 {
+            case.name = format!("{} {}", case.name, i + 1);
+        }
+    }
+    Ok(DataSet {
+        name: "volumes".into(),
+        cases,
+        scheme,
+        how_split: String::new(),
+    })
+}
