@@ -19,6 +19,21 @@ pub(super) const DEFAULT_ITERATIONS: u64 = 1000;
 /// Seeds at most: a slip of the hand.
 const MOST_SEEDS: u64 = 1000;
 
+/// Over what belongs to no other group of flags.
+const HEADING: &str = "The experiment";
+
+/// Help of an experiment: `text`, then what holds for all.
+pub(super) fn after_help(text: &str) -> String {
+    format!(
+        "\
+{text}
+
+Each network gets {DEFAULT_ITERATIONS} steps unless --minutes or --iterations says otherwise; minutes are
+the fairer budget, since a step of a 2D network is far shorter. The same command goes on
+where the last one stopped (Ctrl-C, or a power cut); more --seeds add runs."
+    )
+}
+
 /// What all experiments want to know.
 #[derive(Args, Debug)]
 pub(super) struct Common {
@@ -27,20 +42,20 @@ pub(super) struct Common {
 
     /// Folder of the experiment: results.csv, results.md, results.svg, and runs/
     /// with a file for each finished run; an experiment that it holds goes on
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = HEADING)]
     pub(super) out: PathBuf,
 
     /// Train each network so many times, with the seeds --seed, --seed + 1, ...
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
+    #[arg(long, value_name = "N", help_heading = HEADING, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     pub(super) seeds: u64,
 
     /// Only these of the networks: 3d, 3d-bn, 2d-bn [default: those of the paper]
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", help_heading = HEADING, value_delimiter = ',')]
     pub(super) networks: Vec<Comparison>,
 
     /// The class that is background, by value or name; the foreground IoU is the
     /// mean of the others [default: the class called background, if there is one]
-    #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
+    #[arg(long, value_name = "CLASS", help_heading = HEADING, allow_hyphen_values = true)]
     pub(super) background: Option<String>,
 
     #[command(flatten)]

@@ -44,6 +44,8 @@ pub(super) fn svg(study: &Study, grid: &Grid) -> String {
         lowest,
         highest,
         band: (WIDTH - LEFT - RIGHT) / grid.rows.len().max(1) as f64,
+        // Just enough to see dots that lines join, else side by side.
+        step: if connected { 5.0 } else { 26.0 },
     };
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
@@ -94,12 +96,14 @@ struct Area {
     lowest: f64,
     highest: f64,
     band: f64,
+    /// Distance of columns at most.
+    step: f64,
 }
 
 impl Area {
     /// Columns of a row stand side by side in the middle of its band.
     fn x(&self, row: usize, column: usize, columns: usize) -> f64 {
-        let step = (0.7 * self.band / columns.max(1) as f64).min(26.0);
+        let step = (0.7 * self.band / columns.max(1) as f64).min(self.step);
         let middle = LEFT + (row as f64 + 0.5) * self.band;
         middle + (column as f64 - (columns as f64 - 1.0) / 2.0) * step
     }

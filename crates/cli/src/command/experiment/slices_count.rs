@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use unet3d_train::experiment::{self, Baseline, Comparison, PAPER_SETUPS};
 
-use super::flags::Common;
+use super::flags::{Common, after_help};
 use super::grid::Layout;
 use super::method::methods;
 use super::paper;
@@ -12,9 +12,7 @@ use super::study::{self, Study};
 use crate::command::End;
 use crate::parse;
 
-/// How many annotated slices it takes, each volume by itself (table 2)
-#[derive(Args, Debug)]
-#[command(after_help = "\
+const HELP: &str = "\
 Examples:
   unet3d experiment slices-count image.tif truth.tif --dense -o count --minutes 10
   unet3d experiment slices-count image.tif labels.tif --unlabeled 0 -o count \\
@@ -25,8 +23,11 @@ A network is trained on each volume under each set-up, by default the paper's fo
 Slices are evenly spaced among those annotated; a smaller set-up's are among a larger
 one's. All set-ups are scored on the same voxels: where every voxel of the volume is
 annotated, those on no set-up's slices; else the annotated slices that no set-up uses.
-Beside the networks stands shape-based interpolation, which learns nothing.
-The same command goes on where the last one stopped; more --seeds add runs.")]
+Beside the networks stands shape-based interpolation, which learns nothing.";
+
+/// How many annotated slices it takes, each volume by itself (table 2)
+#[derive(Args, Debug)]
+#[command(after_help = after_help(HELP))]
 pub(super) struct SlicesCount {
     /// A set-up: slices across each direction. Give it once for each set-up
     /// [default: the paper's four]

@@ -4,16 +4,14 @@ use clap::Args;
 use serde_json::json;
 use unet3d_train::experiment::{self, Baseline, Comparison};
 
-use super::flags::Common;
+use super::flags::{Common, after_help};
 use super::grid::Layout;
 use super::method::methods;
 use super::paper;
 use super::study::{self, Study};
 use crate::command::End;
 
-/// Cross-validation over the annotated slices of all volumes (the paper's table 1)
-#[derive(Args, Debug)]
-#[command(after_help = "\
+const HELP: &str = "\
 Examples:
   unet3d experiment slices-cv image.tif labels.tif --unlabeled 0 -o cv --minutes 5
   unet3d experiment slices-cv a.tif a-truth.tif b.tif b-truth.tif --dense \\
@@ -24,8 +22,11 @@ fold i mod K. The slices of one fold are made unlabeled, one network learns from
 the rest of all volumes, and the fold's slices score it: 3D without and with batch
 normalisation, the 2D counterpart, and, without learning, shape-based interpolation
 between the slices that are left. A voxel where a held-out slice crosses another is
-held out.
-The same command goes on where the last one stopped; more --seeds add runs.")]
+held out.";
+
+/// Cross-validation over the annotated slices of all volumes (the paper's table 1)
+#[derive(Args, Debug)]
+#[command(after_help = after_help(HELP))]
 pub(super) struct SlicesCv {
     /// Parts that the slices are divided into
     #[arg(long, value_name = "K", default_value_t = 3)]

@@ -7,16 +7,14 @@ use unet3d_train::Case;
 use unet3d_train::experiment::{self, Baseline, Comparison};
 
 use super::data::Data;
-use super::flags::Common;
+use super::flags::{Common, after_help};
 use super::grid::Layout;
 use super::method::methods;
 use super::paper;
 use super::study::{self, Study};
 use crate::command::End;
 
-/// Learn from some volumes, test on the others (the paper's table 3)
-#[derive(Args, Debug)]
-#[command(after_help = "\
+const HELP: &str = "\
 Examples:
   unet3d experiment volumes a.tif a-labels.tif b.tif b-labels.tif c.tif c-labels.tif \\
       --unlabeled 0 -o volumes --minutes 10
@@ -28,8 +26,11 @@ cases) or of one group (--groups) are left out together; --folds K leaves out ev
 K-th group at once, for data sets of many; --split uses the data set's own split
 once. --slices thins out what is learned from, not what is tested. Beside the
 networks stands the location prior: the class most frequent at the same place in the
-training volumes.
-The same command goes on where the last one stopped; more --seeds add runs.")]
+training volumes.";
+
+/// Learn from some volumes, test on the others (the paper's table 3)
+#[derive(Args, Debug)]
+#[command(after_help = after_help(HELP))]
 pub(super) struct Volumes {
     /// Leave out every K-th group at a time [default: each by itself]
     #[arg(long, value_name = "K", conflicts_with = "split")]
