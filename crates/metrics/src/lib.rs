@@ -6,12 +6,22 @@
 //! class that is in neither volume has no score: it is `None`, never 0 or 1,
 //! and means leave it out.
 //!
+//! What a prediction is worth where no truth is known is estimated from a sample
+//! (`strata`), with an interval (`interval`), and so is what its probabilities are
+//! worth (`calibration`).
+//!
 //! [`Labels`]: unet3d_volume::Labels
 
 mod confusion;
 mod report;
 mod scores;
 
+// What can be said of voxels whose truth is not known, from some whose truth is.
+pub mod calibration;
+pub mod interval;
+pub mod strata;
+
+pub use calibration::{Calibration, Reliability};
 pub use confusion::{Confusion, MismatchError};
 pub use report::{CaseScores, Report};
 pub use scores::{ClassScores, Scores};
