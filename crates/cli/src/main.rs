@@ -16,7 +16,11 @@ mod model_file;
 
 mod command;
 
+mod expectation;
+
 mod filling;
+
+mod reliability;
 
 mod report;
 

@@ -52,7 +52,8 @@ impl<'a> Known<'a> {
     fn voxels(self) -> impl Iterator<Item = (&'a [f32], usize, f64)> {
         let rows = self.logits.chunks_exact(self.classes);
         let known = self.truth.iter().zip(self.weights);
-        rows.zip(known).map(|(row, (t, w))| (row, usize::from(*t), *w))
+        rows.zip(known)
+            .map(|(row, (t, w))| (row, usize::from(*t), *w))
     }
 
     /// The temperature under which the truth is the least surprising: the minimum
@@ -156,7 +157,9 @@ pub fn certainty(logits: &[f32], temperature: f64) -> (usize, f64) {
         }
     }
     let largest = f64::from(logits[best]);
-    let others = logits.iter().map(|l| ((f64::from(*l) - largest) / temperature).exp());
+    let others = logits
+        .iter()
+        .map(|l| ((f64::from(*l) - largest) / temperature).exp());
     (best, 1.0 / others.sum::<f64>())
 }
 
@@ -238,7 +241,12 @@ mod tests {
     fn voxels_of_no_weight_do_not_count() {
         let (mut logits, mut truth) = voxels(2_000, 2.0);
         let fit = |logits: &[f32], truth: &[u8], weights: &[f64]| {
-            let known = Known { classes: 3, logits, truth, weights };
+            let known = Known {
+                classes: 3,
+                logits,
+                truth,
+                weights,
+            };
             (known.temperature(), known.reliability(1.0))
         };
         let without = fit(&logits, &truth, &vec![0.5; 2_000]);

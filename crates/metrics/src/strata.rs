@@ -116,6 +116,16 @@ impl Joined {
         out
     }
 
+    /// Counts by joined stratum and truth from counts by [`Stratum`] and truth.
+    pub fn join_known(&self, voxels: &[u32]) -> Vec<f64> {
+        let mut out = vec![0.0; self.count() * self.classes];
+        for (i, n) in voxels.iter().enumerate().filter(|(_, n)| **n > 0) {
+            let (stratum, truth) = (i / self.classes, i % self.classes);
+            out[self.index(stratum) * self.classes + truth] += f64::from(*n);
+        }
+        out
+    }
+
     /// Expected confusion, `[truth, prediction]` in voxels, of a prediction that
     /// has `target` voxels in each joined stratum, where `sample`
     /// (`[joined stratum, truth]`) was seen.

@@ -7,8 +7,8 @@
 //! given (`reach` says by how much they overlap, `axis` does one axis, `tiles`
 //! the three together), `mirror` fetches a tile with its context from the
 //! volume, `stitch` puts its output back (`uncertainty`: how doubtful it is),
-//! and [`predict()`] is the loop around
-//! them. No file is touched here.
+//! and [`predict()`] is the loop around them. From the doubts, [`mod@suggest`]
+//! says what to annotate next. No file is touched here.
 
 mod model;
 
@@ -29,6 +29,8 @@ mod uncertainty;
 mod stitch;
 
 mod predict;
+
+pub mod suggest;
 
 mod error;
 

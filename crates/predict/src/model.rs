@@ -5,8 +5,8 @@
 //! nonsense silently. So they travel together, in memory and in the file.
 
 use serde::{Deserialize, Serialize};
-use unet3d_unet::{Network, Parameters};
 use unet3d_metrics::Calibration;
+use unet3d_unet::{Network, Parameters};
 use unet3d_volume::Class;
 use unet3d_volume::normalise::Normalise;
 

@@ -32,6 +32,8 @@ pub struct Options {
     /// Whether to predict each tile in its eight mirror images and take the mean
     /// of their probabilities: eight times the work.
     pub mirrored: bool,
+    /// Memory that the caller holds beside the prediction, counted with it.
+    pub held_bytes: u64,
     /// How to run the network.
     pub engine: Engine,
 }

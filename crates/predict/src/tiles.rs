@@ -151,7 +151,9 @@ fn fixed_bytes(model: &Model, shape: [usize; 3], options: &Options) -> u64 {
         0
     };
     let parameters = model.parameters.values.len() + model.parameters.running.len();
-    voxels * (size_of::<Label>() + probabilities + uncertainty) as u64 + (parameters * size_of::<f32>()) as u64
+    options.held_bytes
+        + voxels * (size_of::<Label>() + probabilities + uncertainty) as u64
+        + (parameters * size_of::<f32>()) as u64
 }
 
 fn spans(rule: &AxisRule, axis: usize, voxels: usize, tile: usize) -> Result<Vec<Span>, Error> {

@@ -15,7 +15,7 @@ const MIRRORS: usize = 8;
 
 /// Entropy of the probabilities of one voxel over that of equal ones, 0 to 1:
 /// `-sum of p ln p / ln classes`. 0 where there is one class only.
-pub fn normalised_entropy(probabilities: &[f32]) -> f32 {
+pub(crate) fn normalised_entropy(probabilities: &[f32]) -> f32 {
     if probabilities.len() < 2 {
         return 0.0;
     }
@@ -56,7 +56,8 @@ impl Mirrors {
     /// Memory that mirroring takes beside the network.
     pub(crate) fn bytes(input: [usize; 3], output: [usize; 3], network: &UNetConfig) -> u64 {
         let voxels = |shape: [usize; 3]| shape.iter().map(|n| *n as u64).product::<u64>();
-        let numbers = voxels(input) * network.in_channels as u64 + voxels(output) * network.classes as u64;
+        let numbers =
+            voxels(input) * network.in_channels as u64 + voxels(output) * network.classes as u64;
         numbers * size_of::<f32>() as u64
     }
 
@@ -153,7 +154,10 @@ mod tests {
         let mean = mirrors.mean(&input, |seen, take| take(seen));
         for (i, (m, x)) in mean.chunks(2).zip(input.chunks(2)).enumerate() {
             let (found, expected) = (m[0] - m[1], x[0] - x[1]);
-            assert!((found - expected).abs() < 1e-4, "voxel {i}: {found}, {expected}");
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "voxel {i}: {found}, {expected}"
+            );
         }
     }
 }

@@ -49,6 +49,10 @@ mod folder;
 
 pub mod run;
 
+mod evidence;
+
+pub mod estimate;
+
 pub mod fill;
 
 mod error;
@@ -56,6 +60,7 @@ mod error;
 pub use case::Case;
 pub use config::{Budget, TrainConfig};
 pub use error::Error;
+pub use estimate::Estimate;
 pub use fill::{FillConfig, FillResult, fill};
 pub use hold_out::hold_out_slices;
 pub use loss::{ClassWeights, Loss, LossConfig, LossValue};

@@ -364,7 +364,7 @@ fn it_learns_and_fills_a_small_volume() {
     // Batches are of one small patch, so single losses jump.
     let last = result.curve[50..].iter().map(loss).sum::<f64>() / 10.0;
     assert!(last < 0.25 * loss(&result.curve[0]), "{last}");
-    let expected = result.expected.unwrap().overall.mean_iou.unwrap();
+    let expected = result.expected.unwrap().scores.mean_iou.unwrap();
     assert!(expected > 0.8, "{expected}");
     assert_eq!(result.held_out, [vec![8], vec![], vec![]]);
     assert_eq!(result.labels.annotated_voxels(), 16 * 16 * 16);

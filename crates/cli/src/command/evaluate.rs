@@ -13,6 +13,7 @@ use crate::arguments::Json;
 use crate::console::{self, Console};
 use crate::label_flags::{LabelFlags, mask, read_under};
 use crate::listing::{self, Item};
+use crate::reliability;
 
 /// Score predictions against the truth: IoU and Dice by class
 #[derive(Args, Debug)]
@@ -20,6 +21,7 @@ use crate::listing::{self, Item};
 Examples:
   unet3d evaluate filled.tif truth.tif --except sparse.tif
   unet3d evaluate predictions/ data/labelsTs/ --dense --json
+  unet3d evaluate labels.tif truth.tif --dense --probabilities probabilities.npy
 
 Folders are matched by file name. Only voxels annotated in TRUTH count; --except
 leaves out those annotated in SPARSE, which is what the network learned from.
@@ -43,6 +45,11 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "SPARSE")]
     except: Option<PathBuf>,
 
+    /// Also measure how far these probabilities of the classes, as `predict` writes
+    /// them, are off: their expected calibration error (one file only)
+    #[arg(long, value_name = "FILE")]
+    probabilities: Option<PathBuf>,
+
     #[command(flatten)]
     labels: LabelFlags,
 
@@ -55,6 +62,13 @@ impl Evaluate {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let pairs = listing::pairs(&self.prediction, &self.truth)?;
+        if let (Some(path), 2..) = (&self.probabilities, pairs.len()) {
+            bail!(
+                "--probabilities {}: belongs to one prediction, {} were given. Evaluate them one by one.",
+                path.display(),
+                pairs.len()
+            );
+        }
         let sparse = match &self.except {
             Some(path) => Some(self.sparse_items(path, &pairs)?),
             None => None,
@@ -82,11 +96,16 @@ impl Evaluate {
             classes.sort_by_key(|c| c.value);
         }
         let mut cases = Vec::new();
+        let mut calibration_error = None;
         for (i, (_, truth)) in pairs.iter().enumerate() {
             let file = match single.take() {
                 Some(file) if pairs.len() == 1 && file.truth.classes == classes => file,
                 _ => read(i, &classes)?,
             };
+            if let Some(path) = &self.probabilities {
+                calibration_error =
+                    reliability::calibration_error(path, &file.truth, file.except.as_ref())?;
+            }
             cases.push((truth.name.clone(), file.count()?));
         }
         let report = Report::new(&classes, &cases);
@@ -103,7 +122,15 @@ impl Evaluate {
             console.result(format_args!("\nMeans over {} files:", cases.len()))?;
         }
         console.result(class_table(&report.overall))?;
-        console.json(&report)?;
+        let mut value = serde_json::to_value(&report)?;
+        if self.probabilities.is_some() {
+            console.result(format_args!(
+                "\nExpected calibration error: {}",
+                calibration_error.map_or("nothing to compare".into(), |e| format!("{e:.4}"))
+            ))?;
+            value["ece"] = calibration_error.into();
+        }
+        console.json(&value)?;
         Ok(End::Done)
     }
 

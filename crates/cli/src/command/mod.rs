@@ -5,7 +5,9 @@ mod demo;
 mod fill;
 mod train;
 
-mod predict;
+pub(crate) mod predict;
+
+mod suggest;
 
 pub(crate) mod evaluate;
 mod sparsify;
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Fill(Box<fill::Fill>),
     Train(Box<train::Train>),
     Predict(predict::Predict),
+    Suggest(Box<suggest::Suggest>),
     Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
     Check(check::Check),
@@ -55,6 +58,7 @@ impl Command {
             Self::Fill(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Predict(command) => command.run(),
+            Self::Suggest(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
             Self::Check(command) => command.run(),
