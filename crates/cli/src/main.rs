@@ -22,6 +22,8 @@ mod filling;
 
 mod reliability;
 
+mod suggest_experiment;
+
 mod report;
 
 mod console;

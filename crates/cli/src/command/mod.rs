@@ -20,6 +20,8 @@ mod bench;
 
 use clap::Subcommand;
 
+use crate::suggest_experiment::SuggestExperiment;
+
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     Info(info::Info),
     Convert(convert::Convert),
     Bench(Box<bench::Bench>),
+    // For those who doubt the default of `suggest`.
+    #[command(hide = true)]
+    SuggestExperiment(Box<SuggestExperiment>),
 }
 
 impl Command {
@@ -65,6 +70,7 @@ impl Command {
             Self::Info(command) => command.run(),
             Self::Convert(command) => command.run(),
             Self::Bench(command) => command.run(),
+            Self::SuggestExperiment(command) => command.run(),
         }
     }
 }
