@@ -156,6 +156,7 @@ fn initial(network: Network, config: &TrainConfig, case: &Case) -> Model {
             spacing_mm: case.image.geometry.spacing_mm,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),
+            calibration: None,
             record: serde_json::Value::Null,
         },
     }

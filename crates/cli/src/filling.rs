@@ -17,12 +17,13 @@ use crate::arguments::Machine;
 use crate::command::End;
 use crate::command::evaluate::class_table;
 use crate::command::info::spacing;
+use crate::command::predict::write_map;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::report::{self, Quality, Report, Slices};
+use crate::report::{self, Quality, Report, Slices, Trust};
 use crate::watch::Watch;
-use crate::{model_file, parse};
+use crate::{expectation, model_file, parse};
 
 /// Title of the report on a phantom; `demo` knows its folders by it.
 pub(crate) const PHANTOM_TITLE: &str = "A phantom, filled from a few slices";
@@ -41,6 +42,8 @@ pub(crate) struct Filling {
     pub(crate) scheme_flag: String,
     /// How to train.
     pub(crate) config: TrainConfig,
+    /// Whether to predict in all mirror images.
+    pub(crate) mirrored: bool,
     /// Where checkpoints are kept, if they are; the engine is the machine's.
     pub(crate) sitting: Sitting,
 }
@@ -52,6 +55,8 @@ pub(crate) struct Paths {
     pub(crate) out: PathBuf,
     pub(crate) model: PathBuf,
     pub(crate) report: PathBuf,
+    /// Where the map of doubts is wanted.
+    pub(crate) uncertainty: Option<PathBuf>,
     /// What `--json` calls `out`: the file, or the folder of the demo.
     pub(crate) named: PathBuf,
 }
@@ -72,6 +77,9 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
             engine,
             ..filling.sitting.clone()
         },
+        // The report shows where doubts are.
+        uncertainty: true,
+        mirrored: filling.mirrored,
         ..FillConfig::default()
     };
     let result = fill(
@@ -90,7 +98,7 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         .truth
         .as_ref()
         .map(|truth| compare(&filling, truth, &result));
-    let expected = result.expected.as_ref().map(|e| &e.overall);
+    let expected = result.expected.as_ref().map(|e| &e.scores);
 
     let paths = &filling.paths;
     // The model first: should the rest fail, `predict` can still make it.
@@ -99,6 +107,9 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         &paths.out,
         &result.labels.to_volume(result.labels.unlabeled_value()),
     )?;
+    if let (Some(path), Some(map)) = (&paths.uncertainty, &result.uncertainty) {
+        write_map(path, &filling.image, map)?;
+    }
     // Ctrl-C during the prediction came too late to cut anything short.
     let interrupted = result.stopped && interrupt.asked();
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -119,8 +130,10 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         "mean_iou": mean(shown),
         "expected_iou": mean(expected),
         "classes": shown.map(|s| &s.classes),
+        "expected_interval": result.expected.as_ref().map(|e| e.interval),
+        "expected_classes": result.expected.as_ref().map(expectation::classes),
+        "calibration": result.expected.as_ref().map(|e| e.calibration),
         "interpolation_iou": mean(result.interpolation.as_ref().map(|r| &r.overall)),
-        "expected_classes": expected.map(|s| &s.classes),
         "held_out": { "z": result.held_out[0], "y": result.held_out[1], "x": result.held_out[2] },
         "elapsed_s": elapsed_s,
         "training_s": result.training_s,
@@ -129,6 +142,7 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
         "out": paths.named,
         "segmentation": paths.out,
+        "uncertainty": paths.uncertainty,
         "model": paths.model,
         "report": paths.report,
     }))?;
@@ -169,19 +183,18 @@ fn tell(
         console.result(format_args!("{}\n", class_table(measured)))?;
     }
     match &result.expected {
-        Some(expected) if measured.is_some() => {
-            let mean = expected.overall.mean_iou.unwrap_or_default();
-            console.result(format_args!(
-                "Without a truth, {} would have promised a mean IoU of {mean:.3}.\n",
-                slices_held_out(result)
-            ))?;
-        }
+        Some(expected) if measured.is_some() => console.result(format_args!(
+            "Without a truth, {} would have promised a mean IoU of {}.\n",
+            slices_held_out(result),
+            expectation::mean_iou(expected)
+        ))?,
         Some(expected) => {
             console.result(format_args!(
-                "Expected quality, measured on {}, which the network did not learn from:\n",
+                "Expected quality of the voxels that were not annotated, from {}, which the network did not learn from:\n",
                 slices_held_out(result)
             ))?;
-            console.result(format_args!("{}\n", class_table(&expected.overall)))?;
+            console.result(format_args!("{}\n", expectation::table(expected)))?;
+            console.result(format_args!("{}\n", expectation::trust(expected)))?;
         }
         None => {}
     }
@@ -239,6 +252,9 @@ fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
         );
     }
     add(&paths.out, "the segmentation of every voxel");
+    if let Some(uncertainty) = &paths.uncertainty {
+        add(uncertainty, "how doubtful each voxel is, from 0 to 1");
+    }
     add(&paths.model, "the model, for further volumes");
     add(
         &paths.report,
@@ -256,9 +272,11 @@ fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
         ));
     } else {
         out.push((
-            "Not good enough? Annotate a slice where the result is worst, and train longer:".into(),
+            "Not good enough? See which slices to annotate next, annotate them, and train longer:"
+                .into(),
             format!(
-                "unet3d fill {} {} -o {} {flag} --minutes 30",
+                "unet3d suggest {} {} {} {flag}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
+                paths.model.display(),
                 paths.image.display(),
                 paths.labels.display(),
                 paths.out.display()
@@ -298,7 +316,7 @@ fn page<'a>(
             counts[0], counts[1], counts[2]
         )
     };
-    let shown = measured.or(result.expected.as_ref().map(|e| &e.overall));
+    let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
     let quality = Quality {
         measured_on: [Some(measured_on(result, measured)), beside(result)]
             .into_iter()
@@ -306,6 +324,9 @@ fn page<'a>(
             .collect::<Vec<_>>()
             .join(" "),
         mean_iou: shown.and_then(|s| s.mean_iou),
+        interval: (result.expected.as_ref())
+            .filter(|_| measured.is_none())
+            .and_then(|e| e.interval),
         classes: shown.map_or_else(Vec::new, |s| {
             s.classes
                 .iter()
@@ -341,11 +362,17 @@ fn page<'a>(
             image,
             annotation: &labels.voxels,
             result: &result.labels.voxels,
+            uncertainty: result.uncertainty.as_deref(),
             truth: filling.truth.as_ref().map(|t| &t.voxels[..]),
             annotated,
             held_out: result.held_out.clone(),
         },
         quality,
+        trust: result.expected.as_ref().map(|expected| Trust {
+            sentence: expectation::trust(expected),
+            before: &expected.reliability_before,
+            after: &expected.reliability_after,
+        }),
         // Of the result, not of the watch: a resumed run began before it.
         losses: result
             .curve
@@ -380,21 +407,23 @@ pub(crate) fn annotated_slices(labels: &Labels, held_out: &[Vec<usize>; 3]) -> [
 }
 
 fn measured_on(result: &FillResult, measured: Option<&Scores>) -> String {
-    let expected = result.expected.as_ref().and_then(|e| e.overall.mean_iou);
+    let expected = result.expected.as_ref();
     match (measured, expected) {
         (Some(measured), Some(expected)) => format!(
             "Measured on the {} voxels that were not annotated, against the phantom's own truth. {} alone, \
-             as without a truth, would have said {expected:.3}.",
+             as without a truth, would have said {}.",
             console::count(measured.voxels),
             capital(&slices_held_out(result)),
+            expectation::mean_iou(expected),
         ),
         (Some(measured), None) => format!(
             "Measured on the {} voxels that were not annotated, against the phantom's own truth.",
             console::count(measured.voxels)
         ),
-        (None, Some(_)) => format!(
-            "Measured on {}, which the network did not learn from. Slices between annotated ones \
-             should come out about as well; parts that look unlike anything annotated may not.",
+        (None, Some(expected)) => format!(
+            "{} To be expected of the voxels that nobody annotated, judging by {}, which the network did not \
+             learn from. Parts that look unlike anything annotated may come out worse.",
+            expectation::interval(expected),
             slices_held_out(result)
         ),
         (None, None) => "Not measured: no annotated slice could be spared, all were needed to learn from. \

@@ -184,6 +184,7 @@ fn page<'a>(
             image,
             annotation: &labels.voxels,
             result: shown,
+            uncertainty: None,
             truth: None,
             annotated,
             held_out: result.held_out.clone(),
@@ -200,11 +201,13 @@ fn page<'a>(
                     .into(),
             },
             mean_iou: expected.and_then(|s| s.mean_iou),
+            interval: None,
             classes: expected.map_or_else(Vec::new, |s| {
                 let scores = s.classes.iter();
                 scores.map(|c| (c.iou, c.dice, c.voxels)).collect()
             }),
         },
+        trust: None,
         losses: Vec::new(),
         scores: Vec::new(),
         written: written(&job.paths),

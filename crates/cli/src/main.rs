@@ -16,9 +16,15 @@ mod model_file;
 
 mod command;
 
+mod expectation;
+
 mod filling;
 
 mod interpolating;
+
+mod reliability;
+
+mod suggest_experiment;
 
 mod report;
 

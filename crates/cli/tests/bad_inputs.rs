@@ -608,6 +608,18 @@ fn nothing_left_to_score() {
 }
 
 #[test]
+fn probabilities_of_another_shape() {
+    let folder = Folder::new();
+    folder.volume("truth.npy", &labels());
+    folder.volume("p.npy", &labels());
+    refused(
+        &folder,
+        "evaluate @truth.npy @truth.npy --dense --probabilities @p.npy",
+        &["p.npy", "1 channels", "2 classes"],
+    );
+}
+
+#[test]
 fn prediction_without_truth() {
     let folder = Folder::new();
     folder.volume("predicted/a.nii", &labels());
@@ -1193,6 +1205,17 @@ fn nothing_to_resume() {
         &data_set(),
         "train @data -o @run --resume",
         &["run", "--resume"],
+    );
+}
+
+#[test]
+fn nothing_to_suggest() {
+    let folder = with_model(1);
+    folder.volume("labels.npy", &labels());
+    refused(
+        &folder,
+        "suggest @m.safetensors @image.nii @labels.npy --dense",
+        &["labels.npy", "every voxel is annotated"],
     );
 }
 

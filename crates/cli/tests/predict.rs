@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Folder, blobs, model, run_well};
+use common::{Folder, blobs, model, run_well, sparse};
 
 const SHAPE: [usize; 3] = [16, 20, 24];
 
@@ -37,6 +37,56 @@ fn predict_writes_labels_and_probabilities_with_the_geometry_of_the_image() {
         assert!((p[0] + p[1] - 1.0).abs() < 1e-5, "{p:?}");
         let expected = if p[1] > p[0] { 2.0 } else { 1.0 };
         assert_eq!(labels.samples.f64_at(i), expected);
+    }
+}
+
+#[test]
+fn doubts_are_written_and_probabilities_measured_against_the_truth() {
+    let folder = folder_with_model();
+    folder.volume("truth.npy", &blobs(SHAPE, 1).1);
+    run_well(
+        &folder,
+        "predict @run @image.nii.gz -o @labels.npy --probabilities @p.npy --uncertainty @doubts.nii.gz --mirrored",
+    );
+    let image = unet3d_volume::read(&folder.path("image.nii.gz")).expect("read");
+    let doubts = unet3d_volume::read(&folder.path("doubts.nii.gz")).expect("read");
+    assert_eq!(doubts.geometry, image.geometry);
+    let values = (0..doubts.geometry.voxels()).map(|i| doubts.samples.f32_at(i));
+    assert!(values.clone().all(|v| (0.0..=1.0).contains(&v)));
+    assert!(values.fold(0.0, f32::max) > 0.5);
+    let json = run_well(
+        &folder,
+        "evaluate @labels.npy @truth.npy --dense --probabilities @p.npy --json",
+    )
+    .json();
+    let ece = json["ece"].as_f64().expect("a number");
+    assert!(ece > 0.0 && ece < 1.0, "{ece}");
+    assert!(json["mean_iou"].is_number());
+}
+
+#[test]
+fn suggest_names_slices_that_are_not_annotated() {
+    let folder = folder_with_model();
+    folder.volume("sparse.nii.gz", &sparse(&blobs(SHAPE, 1).1));
+    for by in ["uncertainty", "evenly-spaced", "random"] {
+        let ran = run_well(
+            &folder,
+            &format!(
+                "suggest @run @image.nii.gz @sparse.nii.gz --unlabeled 0 --count 4 --by {by} --json"
+            ),
+        );
+        let json = ran.json();
+        let slices = json["slices"].as_array().expect("slices");
+        assert_eq!(slices.len(), 4, "{by}");
+        for slice in slices {
+            // Annotated are z 3 and 11.
+            let index = slice["index"].as_u64().expect("index");
+            assert!(
+                slice["axis"] != "z" || (index != 3 && index != 11),
+                "{by}: {slice}"
+            );
+        }
+        assert!(ran.stderr.contains("unet3d fill"), "{by}");
     }
 }
 

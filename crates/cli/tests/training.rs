@@ -54,12 +54,19 @@ fn fill_writes_segmentation_model_and_report() {
     let ran = run_well(
         &folder,
         "fill @image.nii.gz @labels.nii.gz -o @out.nii.gz --unlabeled 0 --classes 1=inside,2=outside \
-         --iterations 6 --patch 16,16,16 --json",
+         --iterations 6 --patch 16,16,16 --uncertainty @doubts.npy --json",
     );
     let json = ran.json();
+    assert!(folder.path("doubts.npy").is_file());
     assert_eq!(json["iterations"], 6);
     assert!(json["elapsed_s"].as_f64() > Some(0.0));
-    assert!(json["expected_iou"].is_number(), "{json}");
+    let expected = json["expected_iou"].as_f64().expect("a number");
+    let interval = json["expected_interval"].as_array().expect("an interval");
+    assert!(interval[0].as_f64() < Some(expected) && Some(expected) < interval[1].as_f64());
+    for field in ["temperature", "ece_before", "ece_after"] {
+        assert!(json["calibration"][field].is_number(), "{json}");
+    }
+    assert!(json["expected_classes"][1]["interval"].is_array(), "{json}");
     assert!(
         json["out"]
             .as_str()

@@ -22,6 +22,10 @@ pub enum Stream {
     Phantom = 5,
     /// Splits into training and validation.
     Split = 6,
+    /// Which blocks of a sample are drawn again, to say how far it can be trusted.
+    Blocks = 8,
+    /// Which slice is suggested, where chance is to choose.
+    Suggestion = 9,
     /// Tests and benchmarks.
     Test = 7,
 }

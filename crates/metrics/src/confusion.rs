@@ -71,6 +71,19 @@ impl Confusion {
         }
     }
 
+    /// Voxels `[truth, prediction]` that were counted, or expected, otherwise.
+    ///
+    /// # Panics
+    /// When `voxels` are not as many as pairs of classes.
+    pub fn of_counts(classes: usize, voxels: &[u64]) -> Self {
+        assert_eq!(voxels.len(), classes * classes, "a count a pair of classes");
+        let mut out = Self::new(classes);
+        for (i, n) in voxels.iter().enumerate() {
+            out.counts[i / classes * (classes + 1) + i % classes] = *n;
+        }
+        out
+    }
+
     /// Counts a whole volume. Voxels that are unlabeled in `truth`, and those
     /// annotated in `except` (what the network was trained on), count nowhere.
     ///

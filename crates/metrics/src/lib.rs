@@ -7,6 +7,10 @@
 //! and means leave it out. [`compare_surfaces`] measures in mm how far surfaces are from
 //! each other; [`SurfaceReport`] gathers that.
 //!
+//! What a prediction is worth where no truth is known is estimated from a sample
+//! (`strata`), with an interval (`interval`), and so is what its probabilities are
+//! worth (`calibration`).
+//!
 //! [`Labels`]: unet3d_volume::Labels
 
 mod confusion;
@@ -16,6 +20,12 @@ mod scores;
 // Distances in place of counts.
 mod surface;
 
+// What can be said of voxels whose truth is not known, from some whose truth is.
+pub mod calibration;
+pub mod interval;
+pub mod strata;
+
+pub use calibration::{Calibration, Reliability};
 pub use confusion::{Confusion, MismatchError};
 pub use report::{CaseScores, Report};
 pub use scores::{ClassScores, Scores};

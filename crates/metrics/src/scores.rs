@@ -75,6 +75,23 @@ impl Scores {
     }
 }
 
+impl Scores {
+    /// The same with another IoU for the classes of which `iou` knows one, and what
+    /// follows from it: Dice is `2 IoU / (1 + IoU)`, the means are over the classes.
+    pub fn with_iou(mut self, iou: impl Fn(usize) -> Option<f64>) -> Self {
+        for (c, class) in self.classes.iter_mut().enumerate() {
+            if let Some(iou) = iou(c) {
+                class.iou = Some(iou);
+                class.dice = Some(2.0 * iou / (1.0 + iou));
+            }
+        }
+        self.mean_iou = mean(self.classes.iter().map(|c| c.iou));
+        self.mean_dice = mean(self.classes.iter().map(|c| c.dice));
+        self.classes_averaged = self.classes.iter().filter(|c| c.iou.is_some()).count();
+        self
+    }
+}
+
 /// Mean of the values that there are; `None` where there is none.
 pub(crate) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let (sum, count) = values

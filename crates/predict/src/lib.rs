@@ -6,8 +6,9 @@
 //! [`Tiling`] cuts the volume into overlapping tiles that fit into the memory
 //! given (`reach` says by how much they overlap, `axis` does one axis, `tiles`
 //! the three together), `mirror` fetches a tile with its context from the
-//! volume, `stitch` puts its output back, and [`predict()`] is the loop around
-//! them. No file is touched here.
+//! volume, `stitch` puts its output back (`uncertainty`: how doubtful it is),
+//! and [`predict()`] is the loop around them. From the doubts, [`mod@suggest`]
+//! says what to annotate next. No file is touched here.
 
 mod model;
 
@@ -23,9 +24,13 @@ mod tiles;
 
 mod mirror;
 
+mod uncertainty;
+
 mod stitch;
 
 mod predict;
+
+pub mod suggest;
 
 mod error;
 
@@ -33,5 +38,5 @@ pub use bytes::FORMAT_VERSION;
 pub use error::{Error, ModelError};
 pub use fit::check_fit;
 pub use model::{Model, Pipeline};
-pub use predict::{Options, Prediction, Progress, predict};
+pub use predict::{Options, Prediction, Progress, Witness, predict, predict_before};
 pub use tiles::{DEFAULT_MEMORY_BYTES, Tile, Tiling};

@@ -5,6 +5,7 @@
 //! nonsense silently. So they travel together, in memory and in the file.
 
 use serde::{Deserialize, Serialize};
+use unet3d_metrics::Calibration;
 use unet3d_unet::{Network, Parameters};
 use unet3d_volume::Class;
 use unet3d_volume::normalise::Normalise;
@@ -35,9 +36,20 @@ pub struct Pipeline {
     pub classes: Vec<Class>,
     /// Input of one training step, voxels along `[z, y, x]`.
     pub patch: [usize; 3],
+    /// How the network's probabilities become honest ones; `None` where nothing
+    /// was held out that could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// How the model came about (data, iterations, scores), for people and for
     /// `info`; nothing in prediction depends on it.
     pub record: serde_json::Value,
+}
+
+impl Pipeline {
+    /// Temperature of the probabilities, 1 where none was fitted.
+    pub fn temperature(&self) -> f64 {
+        self.calibration.map_or(1.0, |c| c.temperature)
+    }
 }
 
 impl Model {
@@ -83,6 +95,15 @@ impl Model {
                 "pipeline.spacing_mm",
                 format!("{spacing:?}"),
                 "a spacing is positive and finite".to_owned(),
+            );
+        }
+        if let Some(calibration) = &pipeline.calibration
+            && !(calibration.temperature.is_finite() && calibration.temperature > 0.0)
+        {
+            return inconsistent(
+                "pipeline.calibration",
+                format!("temperature {}", calibration.temperature),
+                "a temperature is positive and finite".to_owned(),
             );
         }
         for (field, found, expected) in [

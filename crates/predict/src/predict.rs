@@ -1,8 +1,9 @@
 //! Runs the network over the tiles of an image and stitches what it says.
 //!
 //! Comes in: a model and a normalised image. Leaves: a label for each voxel
-//! and, on request, the probability of each class. Tiles run one after another;
-//! the threads work inside a tile, so memory is that of one tile.
+//! and, on request, the probability of each class and the uncertainty. Tiles run
+//! one after another; the threads work inside a tile, so memory is that of one
+//! tile.
 
 use std::ops::ControlFlow;
 
@@ -12,6 +13,7 @@ use unet3d_volume::{Image, Label};
 
 use crate::mirror::gather;
 use crate::stitch::{Stitch, position};
+use crate::uncertainty::Mirrors;
 use crate::{Error, Model, Tiling, check_fit};
 
 /// What prediction may use and what it gives.
@@ -25,6 +27,13 @@ pub struct Options {
     pub tile: Option<[usize; 3]>,
     /// Whether to give the probabilities of all classes too.
     pub probabilities: bool,
+    /// Whether to give the uncertainty of each voxel too.
+    pub uncertainty: bool,
+    /// Whether to predict each tile in its eight mirror images and take the mean
+    /// of their probabilities: eight times the work.
+    pub mirrored: bool,
+    /// Memory that the caller holds beside the prediction, counted with it.
+    pub held_bytes: u64,
     /// How to run the network.
     pub engine: Engine,
 }
@@ -43,8 +52,12 @@ pub struct Progress {
 pub struct Prediction {
     /// The most probable class, `[z, y, x]`; of equals the one with the lowest index.
     pub labels: Vec<Label>,
-    /// Probability of each class, `[z, y, x, class]`, where asked for.
+    /// Probability of each class, `[z, y, x, class]`, where asked for; calibrated
+    /// where the model is.
     pub probabilities: Option<Vec<f32>>,
+    /// Entropy of these probabilities, `[z, y, x]`, where asked for: 0 where one
+    /// class is certain, 1 where all are equally probable.
+    pub uncertainty: Option<Vec<f32>>,
     /// Input of a tile, voxels along `[z, y, x]`.
     pub tile: [usize; 3],
     /// How many tiles there were.
@@ -55,6 +68,19 @@ pub struct Prediction {
     pub warnings: Vec<String>,
     /// Where the time went, over all tiles, where asked for.
     pub profile: Option<Profile>,
+}
+
+/// Sees what the network says of every voxel, for instance to count it.
+pub trait Witness {
+    /// The logits (`[voxel, class]`, not calibrated) of voxels that follow each
+    /// other along x; `first` is the index of the first in `[z, y, x]`. Each voxel
+    /// is seen once; the order does not depend on the number of threads.
+    fn row(&mut self, first: usize, logits: &[f32]);
+}
+
+/// A witness that looks away.
+impl Witness for () {
+    fn row(&mut self, _first: usize, _logits: &[f32]) {}
 }
 
 /// Predicts every voxel of a normalised image.
@@ -72,6 +98,21 @@ pub fn predict(
     options: &Options,
     threads: &Threads,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Prediction, Error> {
+    predict_before(model, image, options, threads, progress, &mut ())
+}
+
+/// The same before a witness.
+///
+/// # Errors
+/// As [`predict()`].
+pub fn predict_before(
+    model: &Model,
+    image: &Image,
+    options: &Options,
+    threads: &Threads,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    witness: &mut dyn Witness,
 ) -> Result<Prediction, Error> {
     let warnings = check_fit(model, image.channels, &image.geometry)?;
     check_samples(image)?;
@@ -92,6 +133,12 @@ pub fn predict(
     let mut probabilities = options
         .probabilities
         .then(|| vec![0.0; image.geometry.voxels() * classes]);
+    let mut uncertainty = options
+        .uncertainty
+        .then(|| vec![0.0; image.geometry.voxels()]);
+    let mut mirrors = options
+        .mirrored
+        .then(|| Mirrors::new(&tiling, image.channels, classes));
 
     let total = tiling.count();
     let mut report = |done| match progress(Progress { done, total }) {
@@ -107,23 +154,34 @@ pub fn predict(
             threads,
             &mut input,
         );
-        let logits = executor.forward(threads, &model.parameters, &input, None);
+        let logits = match &mut mirrors {
+            None => executor.forward(threads, &model.parameters, &input, None),
+            Some(mirrors) => mirrors.mean(&input, |input, take| {
+                take(executor.forward(threads, &model.parameters, input, None));
+            }),
+        };
         let stitch = Stitch {
             shape,
             output: tiling.output_shape(),
             classes,
             tile: &tile,
             logits,
+            temperature: model.pipeline.temperature(),
         };
         stitch.labels(threads, &mut labels)?;
         if let Some(probabilities) = &mut probabilities {
             stitch.probabilities(threads, probabilities);
         }
+        if let Some(uncertainty) = &mut uncertainty {
+            stitch.uncertainty(threads, uncertainty);
+        }
+        stitch.show(witness);
         report(i + 1)?;
     }
     Ok(Prediction {
         labels,
         probabilities,
+        uncertainty,
         tile: tiling.input_shape(),
         tiles: total,
         peak_bytes: tiling.peak_bytes(),

@@ -1,4 +1,5 @@
-//! A tile's output into the volume: logits become labels and probabilities.
+//! A tile's output into the volume: logits become labels, probabilities and
+//! uncertainty.
 //!
 //! Only the voxels that the tile decides are written, each once. The plane of
 //! the volume is the task of a thread.
@@ -8,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use unet3d_kernels::Threads;
 use unet3d_volume::Label;
 
-use crate::{Error, Tile};
+use crate::uncertainty::normalised_entropy;
+use crate::{Error, Tile, Witness};
 
 /// One tile's output on its way into the volume.
 pub(crate) struct Stitch<'a> {
@@ -22,6 +24,8 @@ pub(crate) struct Stitch<'a> {
     pub(crate) tile: &'a Tile,
     /// `d h w classes`.
     pub(crate) logits: &'a [f32],
+    /// By which logits are divided before they become probabilities.
+    pub(crate) temperature: f64,
 }
 
 impl Stitch<'_> {
@@ -50,8 +54,42 @@ impl Stitch<'_> {
     pub(crate) fn probabilities(&self, threads: &Threads, probabilities: &mut [f32]) {
         self.for_each_row(threads, probabilities, self.classes, |_, logits, row| {
             row.copy_from_slice(logits);
-            row.chunks_exact_mut(self.classes).for_each(softmax);
+            let softer = 1.0 / self.temperature as f32;
+            row.chunks_exact_mut(self.classes)
+                .for_each(|voxel| softmax(voxel, softer));
         });
+    }
+
+    /// Writes the uncertainty of the voxels that this tile decides.
+    pub(crate) fn uncertainty(&self, threads: &Threads, uncertainty: &mut [f32]) {
+        let softer = 1.0 / self.temperature as f32;
+        self.for_each_row(threads, uncertainty, 1, |_, logits, row| {
+            let mut p = vec![0.0; self.classes];
+            for (logits, out) in logits.chunks_exact(self.classes).zip(row) {
+                p.copy_from_slice(logits);
+                softmax(&mut p, softer);
+                *out = normalised_entropy(&p);
+            }
+        });
+    }
+
+    /// Shows the logits that this tile decides, row by row in a fixed order.
+    pub(crate) fn show(&self, witness: &mut dyn Witness) {
+        let Tile {
+            keep_start: [z0, y0, x0],
+            keep_shape: [depth, height, width],
+            first_output: [oz, oy, ox],
+            ..
+        } = *self.tile;
+        let [_, rows, columns] = self.shape;
+        for z in 0..depth {
+            for y in 0..height {
+                let first = ((z0 + z) * rows + y0 + y) * columns + x0;
+                let from = ((oz + z) * self.output[1] + oy + y) * self.output[2] + ox;
+                let logits = &self.logits[from * self.classes..(from + width) * self.classes];
+                witness.row(first, logits);
+            }
+        }
     }
 
     /// Calls `write(index of the first voxel, logits, part of volume)` for each
@@ -111,13 +149,13 @@ fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// `exp(v) / sum of exp(v)` in place, by way of the largest, so that logits of
-/// any finite size give finite probabilities.
-fn softmax(values: &mut [f32]) {
+/// `exp(sharpness v) / sum of exp(sharpness v)` in place, by way of the largest,
+/// so that logits of any finite size give finite probabilities.
+pub(crate) fn softmax(values: &mut [f32], sharpness: f32) {
     let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for v in values.iter_mut() {
-        *v = (*v - largest).exp();
+        *v = (sharpness * (*v - largest)).exp();
         sum += *v;
     }
     values.iter_mut().for_each(|v| *v /= sum);
@@ -138,7 +176,7 @@ mod tests {
     fn softmax_of_extreme_logits_is_finite_and_sums_to_one() {
         for logits in [[1e4f32, -1e4, 0.0], [-1e4; 3], [f32::MAX, f32::MIN, 0.0]] {
             let mut p = logits;
-            softmax(&mut p);
+            softmax(&mut p, 1.0);
             // Three additions and divisions, each rounded once.
             assert!(
                 (p.iter().sum::<f32>() - 1.0).abs() <= 4.0 * f32::EPSILON,

@@ -13,6 +13,7 @@ use unet3d_unet::{Mode, NOMINAL_THREADS, Normalisation, Plan};
 use unet3d_volume::Label;
 
 use crate::axis::{AxisRule, Span};
+use crate::uncertainty::Mirrors;
 use crate::{Error, Model, Options};
 
 /// Memory that prediction takes where none is said: leaves room for everything
@@ -62,7 +63,12 @@ impl Tiling {
         let fixed = fixed_bytes(model, shape, options);
         let bytes = |tile: [usize; 3], threads: usize| -> Result<u64, Error> {
             let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads)?;
-            Ok(fixed + plan.peak_bytes())
+            let output = model.network.output_shape(tile)?;
+            let mirrors = match options.mirrored {
+                true => Mirrors::bytes(tile, output, model.network.config()),
+                false => 0,
+            };
+            Ok(fixed + plan.peak_bytes() + mirrors)
         };
         let input = match options.tile {
             Some(tile) => {
@@ -142,8 +148,15 @@ fn fixed_bytes(model: &Model, shape: [usize; 3], options: &Options) -> u64 {
     } else {
         0
     };
+    let uncertainty = if options.uncertainty {
+        size_of::<f32>()
+    } else {
+        0
+    };
     let parameters = model.parameters.values.len() + model.parameters.running.len();
-    voxels * (size_of::<Label>() + probabilities) as u64 + (parameters * size_of::<f32>()) as u64
+    options.held_bytes
+        + voxels * (size_of::<Label>() + probabilities + uncertainty) as u64
+        + (parameters * size_of::<f32>()) as u64
 }
 
 fn spans(rule: &AxisRule, axis: usize, voxels: usize, tile: usize) -> Result<Vec<Span>, Error> {

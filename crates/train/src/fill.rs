@@ -1,15 +1,20 @@
 //! The semi-automated job: the annotated slices of one volume in, labels for
 //! every voxel out, with an estimate of their quality.
 //!
-//! One annotated slice in each direction that has three or more is held out of
-//! training; the network learns from the rest until the budget is spent,
-//! predicts the whole volume, and the slices held out say how good that is.
+//! Of every three annotated slices in a direction one is held out of training;
+//! the network learns from the rest until the budget is spent, predicts the whole volume, and the slices held out say how good that is and
+//! how far its probabilities can be trusted. Where doubts are wanted, the volume
+//! is then predicted once more with the probabilities made honest.
+
+use std::ops::ControlFlow;
 
 use unet3d_kernels::Threads;
-use unet3d_metrics::{Confusion, Report};
-use unet3d_predict::{Model, Options, predict};
+use unet3d_metrics::Report;
+use unet3d_predict::{Model, Options, Tiling, predict, predict_before};
 use unet3d_volume::{Image, Labels, Volume};
 
+use crate::estimate::Estimate;
+use crate::evidence::Evidence;
 use crate::hold_out::why_none;
 use crate::interpolated::score_beside;
 use crate::run::{Outcome, RunData, Sitting, run_then};
@@ -27,6 +32,10 @@ pub struct FillConfig {
     pub hold_out: bool,
     /// Whether to give the probabilities of all classes too.
     pub probabilities: bool,
+    /// Whether to say how doubtful each voxel is.
+    pub uncertainty: bool,
+    /// Whether to predict in all mirror images: eight times the work.
+    pub mirrored: bool,
     /// How the run is carried out; its folder, where it has one, keeps checkpoint,
     /// log and model, so that the job can be resumed.
     pub sitting: Sitting,
@@ -48,6 +57,8 @@ impl Default for FillConfig {
             },
             hold_out: true,
             probabilities: false,
+            uncertainty: false,
+            mirrored: false,
             sitting: Sitting::default(),
         }
     }
@@ -57,12 +68,16 @@ impl Default for FillConfig {
 pub struct FillResult {
     /// A class for every voxel; geometry and classes as the annotation's.
     pub labels: Labels,
-    /// Probability of each class `[z, y, x, class]`, where asked for.
+    /// Probability of each class `[z, y, x, class]`, where asked for; calibrated
+    /// where slices were held out.
     pub probabilities: Option<Vec<f32>>,
+    /// Entropy of these probabilities `[z, y, x]`, 0 to 1, where asked for.
+    pub uncertainty: Option<Vec<f32>>,
     /// The model, for other volumes of the kind.
     pub model: Model,
-    /// Scores on the slices held out; `None` where there were none.
-    pub expected: Option<Report>,
+    /// How good the labels are where nobody annotated; `None` where no slice was
+    /// held out.
+    pub expected: Option<Estimate>,
     /// Scores on the same slices of interpolation between the others, without a
     /// network; `None` also where the volume is too large to do this in passing.
     pub interpolation: Option<Report>,
@@ -127,6 +142,7 @@ pub fn fill(
         None => None,
     };
 
+    let trained_on = training.annotated_slices();
     let case = Case::new("volume", image, training)?;
     let data = RunData {
         record: serde_json::json!({
@@ -150,12 +166,20 @@ pub fn fill(
             .train
             .memory_bytes
             .map(|given| given.saturating_sub(data.bytes())),
+        // The second prediction holds more than the first.
         probabilities: config.probabilities,
+        uncertainty: config.uncertainty,
+        mirrored: config.mirrored,
+        // The labels of the first prediction wait for the second.
+        held_bytes: labels.voxels.len() as u64
+            + held_out
+                .as_ref()
+                .map_or(0, |h| Evidence::bytes(h, &trained_on)),
         engine: config.sitting.engine,
         ..Options::default()
     };
     let Outcome {
-        model,
+        mut model,
         cases,
         curve,
         validations,
@@ -174,16 +198,47 @@ pub fn fill(
 
     observer.trained();
     // Whoever stopped the training wants its result: this runs to its end.
-    let mut progress = |p: unet3d_predict::Progress| {
-        let _ = observer.predicting(p.done, p.total);
-        std::ops::ControlFlow::Continue(())
+    let second = config.probabilities || config.uncertainty;
+    let passes = 1 + usize::from(second);
+    let image = &cases[0].image;
+    // The same tiles twice, or results might differ where a network normalises by
+    // the statistics of a tile.
+    let tiling = Tiling::new(&model, image.geometry.shape, &options, threads)?;
+    let options = Options {
+        tile: Some(tiling.input_shape()),
+        ..options
     };
-    let prediction = predict(&model, &cases[0].image, &options, threads, &mut progress)?;
-    let expected = held_out.map(|truth| {
-        let mut confusion = Confusion::new(truth.classes.len());
-        confusion.add(&truth.voxels, &prediction.labels, None);
-        Report::new(&truth.classes, &[("held-out slices".to_owned(), confusion)])
-    });
+    let plain = Options {
+        probabilities: false,
+        uncertainty: false,
+        ..options.clone()
+    };
+    let mut progress = in_passes(observer, 0, passes);
+    let (prediction, expected) = match &held_out {
+        None => (
+            predict(&model, image, &plain, threads, &mut progress)?,
+            None,
+        ),
+        Some(truth) => {
+            let mut evidence = Evidence::new(labels, truth, &trained_on);
+            let prediction =
+                predict_before(&model, image, &plain, threads, &mut progress, &mut evidence)?;
+            let seed = config.train.seed;
+            let estimate = Estimate::new(&evidence, &indices, &labels.classes, seed);
+            (prediction, Some(estimate))
+        }
+    };
+    model.pipeline.calibration = expected.as_ref().map(|e| e.calibration);
+    drop(progress);
+    let doubts = match second {
+        true => {
+            let mut progress = in_passes(observer, 1, passes);
+            Some(predict(&model, image, &options, threads, &mut progress)?)
+        }
+        false => None,
+    };
+    let (probabilities, uncertainty) =
+        doubts.map_or((None, None), |d| (d.probabilities, d.uncertainty));
     warnings.extend(prediction.warnings);
     Ok(FillResult {
         labels: Labels {
@@ -191,7 +246,8 @@ pub fn fill(
             classes: labels.classes.clone(),
             voxels: prediction.labels,
         },
-        probabilities: prediction.probabilities,
+        probabilities,
+        uncertainty,
         model,
         expected,
         interpolation,
@@ -203,4 +259,17 @@ pub fn fill(
         training_s: elapsed_s,
         warnings,
     })
+}
+
+/// Tells an observer of one of several predictions of the same tiles, which runs
+/// to its end whatever it answers.
+fn in_passes(
+    observer: &mut dyn Observer,
+    pass: usize,
+    passes: usize,
+) -> impl FnMut(unet3d_predict::Progress) -> ControlFlow<()> {
+    move |p| {
+        let _ = observer.predicting(pass * p.total + p.done, passes * p.total);
+        ControlFlow::Continue(())
+    }
 }

@@ -195,6 +195,7 @@ pub(crate) fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> 
             spacing_mm: case.image.geometry.spacing_mm,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),
+            calibration: None,
             record: serde_json::Value::Null,
         },
     }

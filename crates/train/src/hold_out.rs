@@ -1,12 +1,17 @@
 //! Annotated slices kept out of training to say how good a result is.
 
 use unet3d_volume::Labels;
+use unet3d_volume::labels::evenly_spaced;
 
 use crate::Error;
 
-/// Annotated slices that a direction must have before one of them is held out:
-/// with two, half of what is known about this direction would be lost.
+/// Annotated slices of a direction for each that is held out: of two, half of what
+/// is known about this direction would be lost.
 const FEWEST_SLICES: usize = 3;
+
+/// Slices held out of a direction at most: what further ones would tell is worth
+/// less than what the network would learn from them.
+const MOST_HELD_OUT: usize = 3;
 
 /// Labels in two parts, with the slices that were taken out.
 #[derive(Clone, Debug)]
@@ -20,9 +25,9 @@ pub struct HeldOutSlices {
     pub slices: [Vec<usize>; 3],
 }
 
-/// Holds out one of the annotated slices in each direction that has three or
-/// more: the middle one, or the nearest to it that leaves every class to
-/// training. `None` where no slice can be spared.
+/// Holds out every third of the annotated slices in each direction that has three
+/// or more, three at most: evenly spaced among them, or the nearest to that which
+/// leave every class to training. `None` where no slice can be spared.
 ///
 /// # Errors
 /// None that labels read from a file can cause.
@@ -32,23 +37,27 @@ pub fn hold_out_slices(labels: &Labels) -> Result<Option<HeldOutSlices>, Error> 
     let mut best = None;
     let mut slices: [Vec<usize>; 3] = Default::default();
     for (axis, found) in labels.annotated_slices().into_iter().enumerate() {
-        if found.len() < FEWEST_SLICES {
-            continue;
-        }
-        let middle = found.len() / 2;
-        let mut places: Vec<usize> = (0..found.len()).collect();
-        places.sort_by_key(|place| place.abs_diff(middle));
-        for place in places {
-            slices[axis] = vec![found[place]];
-            let (training, held_out) = labels.hold_out(&slices)?;
-            if classes(&training) == all {
-                best = Some((training, held_out, slices.clone()));
-                break;
+        let wanted = (found.len() / FEWEST_SLICES).min(MOST_HELD_OUT);
+        for place in evenly_spaced(found.len(), wanted) {
+            let mut places: Vec<usize> = (0..found.len()).collect();
+            places.sort_by_key(|other| other.abs_diff(place));
+            for place in places {
+                if slices[axis].contains(&found[place]) {
+                    continue;
+                }
+                let mut tried = slices.clone();
+                tried[axis].push(found[place]);
+                tried[axis].sort_unstable();
+                let (training, held_out) = labels.hold_out(&tried)?;
+                if classes(&training) == all {
+                    slices = tried;
+                    best = Some((training, held_out));
+                    break;
+                }
             }
-            slices[axis].clear();
         }
     }
-    Ok(best.map(|(training, held_out, slices)| HeldOutSlices {
+    Ok(best.map(|(training, held_out)| HeldOutSlices {
         training,
         held_out,
         slices,
@@ -68,6 +77,33 @@ pub(crate) fn why_none(labels: &Labels) -> &'static str {
 mod tests {
     use super::*;
     use unet3d_volume::{Class, Geometry, Label};
+
+    #[test]
+    fn every_third_slice_is_held_out_and_three_at_most() {
+        let labels = Labels {
+            geometry: Geometry::of_shape([60, 6, 8]),
+            classes: [0, 1]
+                .map(|value| Class {
+                    value,
+                    name: value.to_string(),
+                })
+                .to_vec(),
+            voxels: (0..60 * 48).map(|i| Label::of_class(i % 2)).collect(),
+        };
+        let held = |slices| {
+            let held_out = hold_out_slices(&labels.sparsify(slices)).unwrap();
+            held_out.map(|h| h.slices.map(|s| s.len()))
+        };
+        assert_eq!(held([2, 2, 2]), None);
+        assert_eq!(held([3, 0, 4]), Some([1, 0, 1]));
+        assert_eq!(held([6, 3, 5]), Some([2, 1, 1]));
+        assert_eq!(held([30, 0, 0]), Some([3, 0, 0]));
+        // The middle one of three, as the others then stand on both sides.
+        let held_out = hold_out_slices(&labels.sparsify([3, 0, 0]))
+            .unwrap()
+            .unwrap();
+        assert_eq!(held_out.slices[0], [30]);
+    }
 
     #[test]
     fn a_slice_that_alone_shows_a_class_stays() {

@@ -49,6 +49,10 @@ mod folder;
 
 pub mod run;
 
+mod evidence;
+
+pub mod estimate;
+
 pub mod fill;
 
 pub mod interpolated;
@@ -60,6 +64,7 @@ mod error;
 pub use case::Case;
 pub use config::{Budget, TrainConfig};
 pub use error::Error;
+pub use estimate::Estimate;
 pub use fill::{FillConfig, FillResult, fill};
 pub use hold_out::hold_out_slices;
 pub use interpolated::{Interpolated, fill_by_interpolation};

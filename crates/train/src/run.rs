@@ -370,6 +370,7 @@ impl Run {
                 spacing_mm: case.image.geometry.spacing_mm,
                 classes: case.labels.classes.clone(),
                 patch: trainer.config().patch.unwrap_or_default(),
+                calibration: None,
                 record,
             },
         })

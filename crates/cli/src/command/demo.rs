@@ -136,6 +136,7 @@ impl Demo {
             out: path(RESULT),
             model: path(MODEL),
             report: path(REPORT),
+            uncertainty: None,
             named: self.out.clone(),
         };
         filling::run(
@@ -146,6 +147,7 @@ impl Demo {
                 truth: Some(truth),
                 scheme_flag: Annotated::Except(UNLABELED).flag(),
                 config,
+                mirrored: false,
                 sitting: Sitting::default(),
             },
             &self.machine,

@@ -18,6 +18,7 @@ use crate::console::{self, Console};
 use crate::label_flags::{LabelFlags, mask, read_under};
 use crate::listing::{self, Item};
 use crate::output;
+use crate::reliability;
 use summary::{Counted, Summary};
 use surface::SurfaceFlags;
 
@@ -29,6 +30,7 @@ Examples:
   unet3d evaluate predictions/ data/labelsTs/ --dense --json
   unet3d evaluate predictions/ data/labelsTs/ --surface --tolerance-mm 2
   unet3d evaluate predictions/ data/labelsTs/ --summary predictions/summary.json
+  unet3d evaluate labels.tif truth.tif --dense --probabilities probabilities.npy
 
 Folders are matched by file name. Only voxels annotated in TRUTH count; --except
 leaves out those annotated in SPARSE, which is what the network learned from.
@@ -62,6 +64,11 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
 
+    /// Also measure how far these probabilities of the classes, as `predict` writes
+    /// them, are off: their expected calibration error (one file only)
+    #[arg(long, value_name = "FILE")]
+    probabilities: Option<PathBuf>,
+
     #[command(flatten)]
     json: Json,
 
@@ -79,6 +86,9 @@ struct Told<'a> {
     report: &'a Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     surface: Option<&'a SurfaceReport>,
+    /// Expected calibration error; the inner `None` where nothing could be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ece: Option<Option<f64>>,
 }
 
 impl Evaluate {
@@ -86,6 +96,13 @@ impl Evaluate {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let pairs = listing::pairs(&self.prediction, &self.truth)?;
+        if let (Some(path), 2..) = (&self.probabilities, pairs.len()) {
+            bail!(
+                "--probabilities {}: belongs to one prediction, {} were given. Evaluate them one by one.",
+                path.display(),
+                pairs.len()
+            );
+        }
         let sparse = match &self.except {
             Some(path) => Some(self.sparse_items(path, &pairs)?),
             None => None,
@@ -121,11 +138,16 @@ impl Evaluate {
         }
         let mut cases = Vec::new();
         let mut surfaces = self.surface.start(pairs.len(), console);
+        let mut calibration_error = None;
         for (i, (_, truth)) in pairs.iter().enumerate() {
             let file = match single.take() {
                 Some(file) if pairs.len() == 1 && file.truth.classes == classes => file,
                 _ => read(i, &classes)?,
             };
+            if let Some(path) = &self.probabilities {
+                calibration_error =
+                    reliability::calibration_error(path, &file.truth, file.except.as_ref())?;
+            }
             cases.push((truth.name.clone(), file.count()?));
             if let Some(surfaces) = &mut surfaces {
                 let labels = [&file.truth, &file.prediction];
@@ -135,7 +157,15 @@ impl Evaluate {
         }
         let surface = surfaces.and_then(|s| s.finish());
         let report = Report::new(&classes, &cases);
-        tell(console, &report, surface.as_ref())?;
+        let ece = self.probabilities.is_some().then_some(calibration_error);
+        tell(
+            console,
+            &Told {
+                report: &report,
+                surface: surface.as_ref(),
+                ece,
+            },
+        )?;
         if let Some(path) = &self.summary {
             let counted: Vec<_> = pairs
                 .iter()
@@ -179,7 +209,12 @@ impl Evaluate {
 }
 
 /// Prints scores as tables, or as JSON.
-fn tell(console: Console, report: &Report, surface: Option<&SurfaceReport>) -> anyhow::Result<()> {
+fn tell(console: Console, told: &Told<'_>) -> anyhow::Result<()> {
+    let &Told {
+        report,
+        surface,
+        ece,
+    } = told;
     if report.cases.len() > 1 {
         let mut heading = vec!["case", "mean IoU", "mean Dice"];
         heading.extend(
@@ -208,7 +243,13 @@ fn tell(console: Console, report: &Report, surface: Option<&SurfaceReport>) -> a
     if let Some(surface) = surface {
         console.result(format_args!("\n{}", surface::table(surface)))?;
     }
-    console.json(&Told { report, surface })
+    if let Some(ece) = ece {
+        console.result(format_args!(
+            "\nExpected calibration error: {}",
+            ece.map_or("nothing to compare".into(), |e| format!("{e:.4}"))
+        ))?;
+    }
+    console.json(told)
 }
 
 /// What flags (or the data set's description) say of the label values.

@@ -122,6 +122,15 @@ fn model(path: &Path) -> anyhow::Result<Facts> {
             "normalisation",
             serde_json::to_string(&pipeline.normalise)?.replace('"', ""),
         ),
+        (
+            "calibration",
+            pipeline.calibration.map_or("none".into(), |c| {
+                format!(
+                    "temperature {:.2}; calibration error {:.3} before, {:.3} after",
+                    c.temperature, c.ece_before, c.ece_after
+                )
+            }),
+        ),
         ("trained", trained(&pipeline.record)),
     ];
     let object = json!({

@@ -5,7 +5,9 @@ mod demo;
 mod fill;
 mod train;
 
-mod predict;
+pub(crate) mod predict;
+
+mod suggest;
 
 pub(crate) mod evaluate;
 mod sparsify;
@@ -21,6 +23,8 @@ mod bench;
 mod experiment;
 
 use clap::Subcommand;
+
+use crate::suggest_experiment::SuggestExperiment;
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub(crate) enum Command {
     Fill(Box<fill::Fill>),
     Train(Box<train::Train>),
     Predict(predict::Predict),
+    Suggest(Box<suggest::Suggest>),
     Evaluate(evaluate::Evaluate),
     Sparsify(sparsify::Sparsify),
     Phantom(phantom::Phantom),
@@ -48,6 +53,9 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Bench(Box<bench::Bench>),
     Experiment(experiment::Experiment),
+    // For those who doubt the default of `suggest`.
+    #[command(hide = true)]
+    SuggestExperiment(Box<SuggestExperiment>),
 }
 
 impl Command {
@@ -61,6 +69,7 @@ impl Command {
             Self::Fill(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Predict(command) => command.run(),
+            Self::Suggest(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Sparsify(command) => command.run(),
             Self::Phantom(command) => command.run(),
@@ -69,6 +78,7 @@ impl Command {
             Self::Convert(command) => command.run(),
             Self::Bench(command) => command.run(),
             Self::Experiment(command) => command.run(),
+            Self::SuggestExperiment(command) => command.run(),
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::{model_file, output, parse, profile_table};
 Examples:
   unet3d predict run/ new.nii.gz -o new-labels.nii.gz
   unet3d predict model.unet3d.safetensors images/ -o labels/
+  unet3d predict run/ new.tif -o labels.tif --uncertainty doubts.tif --mirrored
 
 MODEL is a model file, or the folder of a training run (then its best model).
 Several images, or a folder of them, are written into the folder OUT under their
@@ -45,9 +46,24 @@ pub(crate) struct Predict {
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
 
-    /// Write the probability of each class too, as channels (a folder for several images)
+    /// Write the probability of each class too, as channels (a folder for several
+    /// images); calibrated where the model knows how
     #[arg(long, value_name = "PATH")]
     probabilities: Option<PathBuf>,
+
+    /// Give probabilities and doubts as the network has them, not calibrated
+    #[arg(long)]
+    uncalibrated: bool,
+
+    /// Write how doubtful each voxel is too: 0 where the network is certain, 1 where
+    /// all classes are as probable (a folder for several images)
+    #[arg(long, value_name = "PATH")]
+    uncertainty: Option<PathBuf>,
+
+    /// Predict every tile in its eight mirror images and take the mean: eight times
+    /// the work, often a little better, and doubts show more clearly
+    #[arg(long)]
+    mirrored: bool,
 
     /// Input of one tile in voxels [default: the largest that fits the memory]
     #[arg(long, value_name = "Z,Y,X", value_parser = parse::shape)]
@@ -68,6 +84,22 @@ struct Job {
     item: Item,
     out: PathBuf,
     probabilities: Option<PathBuf>,
+    uncertainty: Option<PathBuf>,
+}
+
+impl Job {
+    /// Every file that it writes, with the flag that names it.
+    fn outputs(&self) -> Vec<(&'static str, &Path)> {
+        let asked = [
+            ("--out", Some(&self.out)),
+            ("--probabilities", self.probabilities.as_ref()),
+            ("--uncertainty", self.uncertainty.as_ref()),
+        ];
+        let named = asked.into_iter();
+        named
+            .filter_map(|(flag, path)| Some((flag, path?.as_path())))
+            .collect()
+    }
 }
 
 impl Predict {
@@ -79,7 +111,10 @@ impl Predict {
             profile: self.profile.profile,
             ..self.machine.engine()?
         };
-        let (model, file) = model_file::read(&self.model)?;
+        let (mut model, file) = model_file::read(&self.model)?;
+        if self.uncalibrated {
+            model.pipeline.calibration = None;
+        }
         let jobs = self.plan(&file)?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
@@ -91,6 +126,9 @@ impl Predict {
             memory_bytes: self.machine.memory,
             tile: self.tile,
             probabilities: self.probabilities.is_some(),
+            uncertainty: self.uncertainty.is_some(),
+            mirrored: self.mirrored,
+            held_bytes: 0,
             engine,
         };
         if let Some(tile) = self.tile {
@@ -100,10 +138,7 @@ impl Predict {
         for job in &jobs {
             let source = job.item.source();
             let volume = job.item.read()?;
-            for path in [Some(&job.out), job.probabilities.as_ref()]
-                .into_iter()
-                .flatten()
-            {
+            for (_, path) in job.outputs() {
                 unet3d_volume::check_shape(path, volume.geometry.shape)?;
             }
             let predicted =
@@ -137,6 +172,7 @@ impl Predict {
                 "image": source,
                 "out": job.out,
                 "probabilities": job.probabilities,
+                "uncertainty": job.uncertainty,
                 "tile": prediction.tile,
                 "tiles": prediction.tiles,
                 "peak_bytes": prediction.peak_bytes,
@@ -179,33 +215,29 @@ impl Predict {
         }
         let mut jobs: Vec<Job> = Vec::new();
         for item in &items {
-            let (out, probabilities) = if into_folder {
-                let name = writable_name(&item.name);
-                (
-                    self.out.join(&name),
-                    self.probabilities.as_ref().map(|folder| folder.join(&name)),
-                )
-            } else {
-                (self.out.clone(), self.probabilities.clone())
+            let name = writable_name(&item.name);
+            let place = |path: &PathBuf| match into_folder {
+                true => path.join(&name),
+                false => path.clone(),
             };
-            if jobs.iter().any(|j| j.out == out) {
+            let job = Job {
+                item: item.clone(),
+                out: place(&self.out),
+                probabilities: self.probabilities.as_ref().map(place),
+                uncertainty: self.uncertainty.as_ref().map(place),
+            };
+            if jobs.iter().any(|j| j.out == job.out) {
                 bail!(
                     "{}: two images would be written there, both are called {}. Predict them separately.",
-                    out.display(),
+                    job.out.display(),
                     item.name
                 );
             }
-            for path in [Some(&out), probabilities.as_ref()].into_iter().flatten() {
+            for (_, path) in job.outputs() {
                 output::check_volume(path, &inputs)?;
             }
-            if let Some(probabilities) = &probabilities {
-                output::check_distinct(&[("--out", &out), ("--probabilities", probabilities)])?;
-            }
-            jobs.push(Job {
-                item: item.clone(),
-                out,
-                probabilities,
-            });
+            output::check_distinct(&job.outputs())?;
+            jobs.push(job);
         }
         Ok(jobs)
     }
@@ -277,5 +309,18 @@ fn write_prediction(
         let volume = Volume::new(volume.geometry.clone(), classes, Samples::F32(channels))?;
         unet3d_volume::write(path, &volume)?;
     }
+    if let (Some(path), Some(uncertainty)) = (&job.uncertainty, &prediction.uncertainty) {
+        write_map(path, volume, uncertainty)?;
+    }
     Ok(())
+}
+
+/// Writes a number a voxel with the geometry of `volume`.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub(crate) fn write_map(path: &Path, volume: &Volume, values: &[f32]) -> anyhow::Result<()> {
+    let samples = Samples::F32(values.to_vec());
+    let map = Volume::new(volume.geometry.clone(), 1, samples)?;
+    Ok(unet3d_volume::write(path, &map)?)
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::picture::Painter;
-use super::{Quality, Report, Slices, curve, palette};
+use super::picture::{Overlay, Painter};
+use super::{Quality, Report, Slices, curve, diagram, palette};
 use crate::console::count;
 
 const STYLE: &str = include_str!("style.css");
@@ -26,6 +26,7 @@ pub(crate) fn to_html(report: &Report<'_>) -> String {
         escape(&report.summary)
     );
     quality(&mut out, report);
+    trust(&mut out, report);
     pictures(&mut out, report);
     training(&mut out, report);
     facts(&mut out, report);
@@ -59,6 +60,7 @@ fn quality(out: &mut String, report: &Report<'_>) {
     let Quality {
         measured_on,
         mean_iou,
+        interval,
         classes,
     } = &report.quality;
     let Some(mean_iou) = mean_iou else {
@@ -72,13 +74,16 @@ fn quality(out: &mut String, report: &Report<'_>) {
     let _ = write!(
         out,
         "<div class=\"card quality\"><div><h3>{}</h3><div class=\"big\">{mean_iou:.3}</div>\
-         <p>{}</p></div><table><tr><th>class</th><th class=\"n\">IoU</th><th class=\"n\">Dice</th>\
+         {}<p>{}</p></div><table><tr><th>class</th><th class=\"n\">IoU</th><th class=\"n\">Dice</th>\
          <th class=\"n\">voxels</th><th class=\"bar\"></th></tr>",
         if report.slices.truth.is_some() {
             "Mean IoU"
         } else {
             "Expected mean IoU"
         },
+        interval.map_or_else(String::new, |[low, high]| format!(
+            "<p class=\"interval\">between {low:.2} and {high:.2}, nine times in ten</p>"
+        )),
         escape(measured_on),
     );
     for (i, class) in report.classes.iter().enumerate() {
@@ -105,13 +110,31 @@ fn quality(out: &mut String, report: &Report<'_>) {
     );
 }
 
+fn trust(out: &mut String, report: &Report<'_>) {
+    let Some(trust) = &report.trust else { return };
+    let _ = write!(
+        out,
+        "<h2>How far its certainty can be trusted</h2>\n<div class=\"card trust\"><div>{}</div>\
+         <div><p>{}</p><p class=\"key\">Of all voxels that the network is, say, 80 % certain of, 80 % should be right: \
+         points on the diagonal. Above it the network knows more than it says, below it less. \
+         <b class=\"b\">Orange</b>: as the network says; <b class=\"a\">blue</b>: calibrated, each slice with what the others teach. \
+         The larger a point, the more voxels.</p></div></div>\n",
+        diagram::svg(trust.before, trust.after),
+        escape(&trust.sentence)
+    );
+}
+
 fn pictures(out: &mut String, report: &Report<'_>) {
     let slices = &report.slices;
     out.push_str("<h2>Slices</h2>\n<ul class=\"legend\">");
     for (i, class) in report.classes.iter().enumerate() {
         let _ = write!(out, "<li>{}{}</li>", swatch(i), escape(&class.name));
     }
-    out.push_str("<li>no colour: not annotated</li></ul>\n");
+    let doubts = match slices.uncertainty {
+        Some(_) => "<li>doubts: dark where the network is certain, bright where it is not</li>",
+        None => "",
+    };
+    let _ = writeln!(out, "<li>no colour: not annotated</li>{doubts}</ul>");
     let painter = Painter::new(slices.image);
     let shape = slices.image.geometry.shape;
     for axis in 0..3 {
@@ -129,17 +152,15 @@ fn pictures(out: &mut String, report: &Report<'_>) {
                 shape[axis], DIRECTIONS[axis]
             );
             let mut panels = vec![
-                ("image", None),
-                ("annotation", Some(slices.annotation)),
-                ("result", Some(slices.result)),
+                ("image", Overlay::Nothing),
+                ("annotation", Overlay::Labels(slices.annotation)),
+                ("result", Overlay::Labels(slices.result)),
             ];
-            panels.extend(slices.truth.map(|truth| ("truth", Some(truth))));
-            for (name, labels) in panels {
-                let _ = write!(
-                    out,
-                    "<div>{}{name}</div>",
-                    painter.slice(axis, index, labels)
-                );
+            panels.extend(slices.uncertainty.map(|u| ("doubts", Overlay::Doubts(u))));
+            panels.extend(slices.truth.map(|t| ("truth", Overlay::Labels(t))));
+            for (name, overlay) in panels {
+                let picture = painter.slice(axis, index, overlay);
+                let _ = write!(out, "<div>{picture}{name}</div>");
             }
             out.push_str("</div></figure>\n");
         }

@@ -11,8 +11,11 @@ mod picture;
 
 mod curve;
 
+mod diagram;
+
 pub(crate) mod palette;
 
+use unet3d_metrics::Reliability;
 use unet3d_volume::{Class, Label, Volume};
 
 pub(crate) use html::to_html;
@@ -33,6 +36,8 @@ pub(crate) struct Report<'a> {
     pub(crate) slices: Slices<'a>,
     /// What to expect of the result.
     pub(crate) quality: Quality,
+    /// How far the probabilities can be trusted, where that was measured.
+    pub(crate) trust: Option<Trust<'a>>,
     /// Loss of each step.
     pub(crate) losses: Vec<(u64, f32)>,
     /// Score on held-out voxels when it was measured: step and mean IoU.
@@ -51,6 +56,8 @@ pub(crate) struct Slices<'a> {
     pub(crate) annotation: &'a [Label],
     /// What the network says.
     pub(crate) result: &'a [Label],
+    /// How doubtful that is, 0 to 1.
+    pub(crate) uncertainty: Option<&'a [f32]>,
     /// What is known to be right, where it is known.
     pub(crate) truth: Option<&'a [Label]>,
     /// Annotated slices along z, y, x.
@@ -65,8 +72,20 @@ pub(crate) struct Quality {
     pub(crate) measured_on: String,
     /// Mean IoU over the classes that occur; `None` where nothing could be held out.
     pub(crate) mean_iou: Option<f64>,
+    /// What probably holds the mean IoU, where it is an estimate.
+    pub(crate) interval: Option<[f64; 2]>,
     /// IoU, Dice and voxels of each class; `None` where the class does not occur.
     pub(crate) classes: Vec<(Option<f64>, Option<f64>, u64)>,
+}
+
+/// How far the probabilities can be trusted.
+pub(crate) struct Trust<'a> {
+    /// In words.
+    pub(crate) sentence: String,
+    /// As the network gives them.
+    pub(crate) before: &'a Reliability,
+    /// Calibrated.
+    pub(crate) after: &'a Reliability,
 }
 
 #[cfg(test)]
@@ -132,6 +151,8 @@ mod tests {
                 )
             })
             .collect();
+        let mut reliability = Reliability::default();
+        reliability.add(0.9, true, 3.0);
         let html = to_html(&Report {
             title: "kidney.tif, filled".into(),
             summary: "Every voxel segmented from 5 annotated slices.".into(),
@@ -154,6 +175,7 @@ mod tests {
                 image: &image,
                 annotation: &annotation,
                 result: &truth,
+                uncertainty: Some(&vec![0.5; truth.len()]),
                 truth: Some(&truth),
                 annotated: [vec![4, 12, 20], vec![30], vec![]],
                 held_out: [vec![12], vec![], vec![]],
@@ -161,12 +183,18 @@ mod tests {
             quality: Quality {
                 measured_on: "Measured on 4,800 voxels that were annotated and held out.".into(),
                 mean_iou: Some(0.8123),
+                interval: Some([0.77, 0.85]),
                 classes: vec![
                     (Some(0.91), Some(0.95), 2000),
                     (Some(0.71), Some(0.83), 2800),
                     (None, None, 0),
                 ],
             },
+            trust: Some(Trust {
+                sentence: "The network is too certain.".into(),
+                before: &reliability,
+                after: &reliability,
+            }),
             losses,
             scores: vec![(100, 0.4), (200, 0.7), (299, 0.81)],
             written: vec![("kidney-filled.tif".into(), "the segmentation".into())],
@@ -181,7 +209,7 @@ mod tests {
         }
         assert_eq!(
             html.matches("<img").count(),
-            4 * 5,
+            5 * 5,
             "two slices in z and y, one in x"
         );
     }

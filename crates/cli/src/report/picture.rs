@@ -57,9 +57,9 @@ impl<'a> Painter<'a> {
         Self { volume, range }
     }
 
-    /// Slice `index` along `axis`, with the colours of `labels` over it where
-    /// given, as an HTML image whose proportions are those in space.
-    pub(super) fn slice(&self, axis: usize, index: usize, labels: Option<&[Label]>) -> String {
+    /// Slice `index` along `axis`, with something over it, as an HTML image whose
+    /// proportions are those in space.
+    pub(super) fn slice(&self, axis: usize, index: usize, overlay: Overlay<'_>) -> String {
         let plane = Plane::new(&self.volume.geometry, axis, index);
         let step = plane.rows.max(plane.columns).div_ceil(MAX_SIDE).max(1);
         let (rows, columns) = (plane.rows.div_ceil(step), plane.columns.div_ceil(step));
@@ -67,10 +67,13 @@ impl<'a> Painter<'a> {
         for row in 0..rows {
             for column in 0..columns {
                 let voxel = plane.voxel(row * step, column * step);
-                rgb.extend(match labels.map(|l| l[voxel].class()) {
-                    None => self.colour(voxel),
-                    Some(Some(class)) => mix(self.gray(voxel), palette::of_class(class), OPACITY),
-                    Some(None) => self.gray(voxel).map(|v| (f32::from(v) * DIMMED) as u8),
+                rgb.extend(match overlay {
+                    Overlay::Nothing => self.colour(voxel),
+                    Overlay::Doubts(doubts) => palette::of_doubt(doubts[voxel]),
+                    Overlay::Labels(labels) => match labels[voxel].class() {
+                        Some(class) => mix(self.gray(voxel), palette::of_class(class), OPACITY),
+                        None => self.gray(voxel).map(|v| (f32::from(v) * DIMMED) as u8),
+                    },
                 });
             }
         }
@@ -114,6 +117,17 @@ impl<'a> Painter<'a> {
         let value = self.volume.samples.f32_at(index);
         (255.0 * ((value - low) / (high - low)).clamp(0.0, 1.0)) as u8
     }
+}
+
+/// What a picture shows over the image, `[z, y, x]`.
+#[derive(Clone, Copy)]
+pub(super) enum Overlay<'a> {
+    /// The image alone.
+    Nothing,
+    /// The colour of each class.
+    Labels(&'a [Label]),
+    /// How doubtful each voxel is, 0 to 1, in place of the image.
+    Doubts(&'a [f32]),
 }
 
 /// Where the voxels of a slice are.

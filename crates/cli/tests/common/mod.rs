@@ -179,6 +179,7 @@ pub(crate) fn model(channels: usize) -> unet3d_predict::Model {
                 })
                 .to_vec(),
             patch: [16, 16, 16],
+            calibration: None,
             record: serde_json::json!({ "iterations": 0 }),
         },
     }

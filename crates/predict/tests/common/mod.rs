@@ -71,6 +71,7 @@ pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<
             spacing_mm: Some([2.04, 1.76, 1.76]),
             classes: vec![class(0, "inside"), class(1, "tubule"), class(2, "outside")],
             patch: [20, 20, 20],
+            calibration: None,
             record: serde_json::json!({ "iterations": 300, "data": ["a", "b"] }),
         },
     }

@@ -1,0 +1,56 @@
+//! Probabilities in a file against the truth.
+//!
+//! Comes in: a volume with a channel for each class, as `predict --probabilities`
+//! writes it, and true labels. Leaves: the expected calibration error.
+
+use std::path::Path;
+
+use anyhow::bail;
+use unet3d_metrics::Reliability;
+use unet3d_volume::Labels;
+
+/// Expected calibration error of the most probable class, over the voxels that
+/// are annotated in `truth` and not in `except`; `None` where there are none.
+///
+/// # Errors
+/// Where the file cannot be read or does not go with the truth.
+pub(crate) fn calibration_error(
+    path: &Path,
+    truth: &Labels,
+    except: Option<&Labels>,
+) -> anyhow::Result<Option<f64>> {
+    let volume = unet3d_volume::read(path)?;
+    let (shape, classes) = (truth.geometry.shape, truth.classes.len());
+    if volume.geometry.shape != shape || volume.channels != classes {
+        bail!(
+            "--probabilities {}: shape {:?} [z, y, x] with {} channels, the truth has {shape:?} and {classes} classes; \
+             both must be the same. Were they made by `unet3d predict --probabilities` of the same image?",
+            path.display(),
+            volume.geometry.shape,
+            volume.channels,
+        );
+    }
+    let voxels = truth.voxels.len();
+    let mut reliability = Reliability::default();
+    for (i, label) in truth.voxels.iter().enumerate() {
+        let Some(class) = label.class() else { continue };
+        if except.is_some_and(|e| e.voxels[i].is_annotated()) {
+            continue;
+        }
+        let (mut best, mut certainty) = (0, f32::NEG_INFINITY);
+        for c in 0..classes {
+            let p = volume.samples.f32_at(c * voxels + i);
+            if !(0.0..=1.0).contains(&p) {
+                bail!(
+                    "--probabilities {}: voxel {i} of channel {c} is {p}, must be from 0 to 1. Is it another file?",
+                    path.display()
+                );
+            }
+            if p > certainty {
+                (best, certainty) = (c, p);
+            }
+        }
+        reliability.add(f64::from(certainty), best == class, 1.0);
+    }
+    Ok(reliability.expected_error())
+}

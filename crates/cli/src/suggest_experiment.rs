@@ -1,0 +1,428 @@
+//! Does it pay to annotate what `suggest` names?
+//!
+//! Comes in: a volume whose truth is known everywhere. From two annotated slices
+//! a direction one more a direction is added each round, chosen by `suggest`, by
+//! even spacing or by chance; after each a network is trained from scratch with
+//! the same budget. Leaves: the IoU of every round, as CSV and as a table.
+//!
+//! Even spacing is planned ahead: all slices of a round are spaced evenly anew,
+//! which nobody who annotates one by one can do. Scores are of the whole volume,
+//! so that all strategies are judged on the same voxels, and beside it of the
+//! voxels that a strategy did not annotate.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use unet3d_metrics::{Confusion, Scores};
+use unet3d_predict::suggest::{Strategy, suggest_one_each};
+use unet3d_train::run::Sitting;
+use unet3d_train::{Budget, FillConfig, TrainConfig, fill};
+use unet3d_volume::labels::evenly_spaced;
+use unet3d_volume::{Annotated, LabelScheme, Labels, Volume};
+
+use crate::arguments::{Json, Machine};
+use crate::command::End;
+use crate::command::evaluate::same_shape;
+use crate::console::{self, Console};
+use crate::interrupt::Interrupt;
+use crate::label_flags::read_under;
+use crate::learning_flags::LearningFlags;
+use crate::listing::Item;
+use crate::output;
+use crate::watch::Watch;
+
+/// Slices a direction in the first round.
+const FIRST: usize = 2;
+
+/// Steps of each training where nobody says: what two cores do in about a minute.
+const ITERATIONS: u64 = 150;
+
+/// Compare ways to choose the next slice, on a volume whose truth is known
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  unet3d suggest-experiment image.tif truth.tif -o suggest/ --iterations 150
+
+Each round is kept in OUT; the same command goes on where it was ended.")]
+pub(crate) struct SuggestExperiment {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// Its true labels, every voxel of them
+    #[arg(value_name = "TRUTH")]
+    truth: PathBuf,
+
+    /// Folder for the results
+    #[arg(short, long, value_name = "OUT")]
+    out: PathBuf,
+
+    /// Slices a direction in the last round
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=50))]
+    most: u64,
+
+    /// Seeds of training and of chance
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [0, 1, 2])]
+    seeds: Vec<u64>,
+
+    #[command(flatten)]
+    learning: LearningFlags,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+/// How slices are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    /// All strategies begin alike.
+    Start,
+    Suggested,
+    Even,
+    Random,
+}
+
+impl Way {
+    const COMPARED: [Self; 3] = [Self::Suggested, Self::Even, Self::Random];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Suggested => "suggested",
+            Self::Even => "even",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// One training and its score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Round {
+    way: Way,
+    seed: u64,
+    /// Annotated slices a direction.
+    count: usize,
+    /// Mean IoU of all voxels.
+    iou: f64,
+    /// Mean IoU of the voxels that were not annotated.
+    iou_elsewhere: f64,
+    /// What was annotated, along z, y, x.
+    annotated: [Vec<usize>; 3],
+    /// What each strategy adds next.
+    suggested: Vec<(usize, usize)>,
+    random: Vec<(usize, usize)>,
+}
+
+/// The volume and the budget that all rounds share.
+struct Setting {
+    image: Volume,
+    truth: Labels,
+    config: TrainConfig,
+    rounds: Vec<Round>,
+    file: PathBuf,
+}
+
+impl SuggestExperiment {
+    /// Runs what is missing and writes the tables.
+    ///
+    /// # Errors
+    /// Where the volumes do not go together or a file cannot be written.
+    pub(crate) fn run(self) -> anyhow::Result<End> {
+        let console = Console::new(self.json.json);
+        let mut setting = self.setting()?;
+        let threads = self.machine.start_threads()?;
+        let interrupt = Interrupt::listen()?;
+        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        for &seed in &self.seeds {
+            for count in FIRST..=most {
+                let ways: &[Way] = if count == FIRST {
+                    &[Way::Start]
+                } else {
+                    &Way::COMPARED
+                };
+                for &way in ways {
+                    if setting.find(way, seed, count).is_some() {
+                        continue;
+                    }
+                    console.note(format_args!(
+                        "{}, {count} slices a direction, seed {seed}:",
+                        way.name()
+                    ));
+                    let mut watch =
+                        Watch::new(console, interrupt.clone(), setting.config.memory_bytes);
+                    let done = setting.round(way, seed, count, |labels, config| {
+                        let config = FillConfig {
+                            sitting: Sitting {
+                                engine: self.machine.engine()?,
+                                ..Sitting::default()
+                            },
+                            ..config
+                        };
+                        let result = fill(&setting.image, labels, &config, &threads, &mut watch)?;
+                        let doubts = result.uncertainty.unwrap_or_default();
+                        Ok((!result.stopped).then_some((result.labels, doubts)))
+                    })?;
+                    watch.close();
+                    let Some(round) = done else {
+                        console.note("Interrupted; what is finished is kept.");
+                        return Ok(End::Interrupted);
+                    };
+                    console.note(format_args!("  mean IoU {:.3}", round.iou));
+                    setting.keep(round)?;
+                }
+            }
+        }
+        output::write_file(
+            &self.out.join("suggest.csv"),
+            csv(&setting.rounds).as_bytes(),
+        )?;
+        let table = table(&setting.rounds, most);
+        output::write_file(&self.out.join("suggest.md"), table.as_bytes())?;
+        console.result(&table)?;
+        console.json(&setting.rounds)?;
+        Ok(End::Done)
+    }
+
+    /// Reads and checks everything, and what is finished.
+    fn setting(&self) -> anyhow::Result<Setting> {
+        self.machine.engine()?;
+        let base = TrainConfig {
+            budget: Budget::iterations(ITERATIONS),
+            ..FillConfig::default().train
+        };
+        let config = self.learning.settle(base, &self.machine)?;
+        output::check_folder(&self.out)?;
+        let image = Item::of(&self.image).read()?;
+        let truth = Item::of(&self.truth).read()?;
+        let source = self.truth.display().to_string();
+        same_shape(&truth, &source, &image, &self.image.display().to_string())?;
+        let dense = LabelScheme {
+            classes: Vec::new(),
+            annotated: Annotated::Dense,
+        };
+        let truth = read_under(&dense, &truth, &source)?;
+        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        ensure!(
+            truth.geometry.shape.iter().all(|n| *n >= most),
+            "--most is {most}, but {source} has only {:?} slices. Ask for fewer.",
+            truth.geometry.shape
+        );
+        // What is finished is only comparable under one budget.
+        let said = config.to_toml()?;
+        let file = self.out.join("config.toml");
+        if file.exists() {
+            let then = fs::read_to_string(&file)
+                .with_context(|| format!("{}: cannot be read", file.display()))?;
+            ensure!(
+                then == said,
+                "{}: holds rounds of another configuration. Give the same flags, or another folder.",
+                self.out.display()
+            );
+        } else {
+            output::write_file(&file, said.as_bytes())?;
+        }
+        let file = self.out.join("rounds.jsonl");
+        let text = if file.exists() {
+            fs::read_to_string(&file)
+                .with_context(|| format!("{}: cannot be read", file.display()))?
+        } else {
+            String::new()
+        };
+        Ok(Setting {
+            image,
+            truth,
+            config,
+            rounds: text
+                .lines()
+                .map(serde_json::from_str)
+                .collect::<Result<_, _>>()
+                .with_context(|| {
+                    format!(
+                        "{}: was changed by hand or is damaged. Give another folder",
+                        file.display()
+                    )
+                })?,
+            file,
+        })
+    }
+}
+
+type Filled = Option<(Labels, Vec<f32>)>;
+
+impl Setting {
+    fn find(&self, way: Way, seed: u64, count: usize) -> Option<&Round> {
+        let way = if count == FIRST { Way::Start } else { way };
+        self.rounds
+            .iter()
+            .find(|r| (r.way, r.seed, r.count) == (way, seed, count))
+    }
+
+    /// Trains and scores one round; `None` where the person asked to stop.
+    fn round(
+        &self,
+        way: Way,
+        seed: u64,
+        count: usize,
+        fill: impl FnOnce(&Labels, FillConfig) -> anyhow::Result<Filled>,
+    ) -> anyhow::Result<Option<Round>> {
+        let annotated = self.annotated(way, seed, count)?;
+        let (_, labels) = self.truth.hold_out(&annotated)?;
+        let config = FillConfig {
+            train: TrainConfig {
+                seed,
+                ..self.config.clone()
+            },
+            // Every slice teaches; the truth is known anyway.
+            hold_out: false,
+            uncertainty: true,
+            ..FillConfig::default()
+        };
+        let Some((filled, doubts)) = fill(&labels, config)? else {
+            return Ok(None);
+        };
+        let iou = |except: Option<&Labels>| -> anyhow::Result<f64> {
+            let confusion = Confusion::compare(&self.truth, &filled, except)?;
+            let scores = Scores::new(&confusion, &self.truth.classes);
+            scores.mean_iou.context("nothing is left to score")
+        };
+        let next = |strategy: Strategy| -> Vec<(usize, usize)> {
+            let slices = suggest_one_each(&doubts, &labels, strategy);
+            slices.iter().map(|s| (s.axis, s.index)).collect()
+        };
+        Ok(Some(Round {
+            way,
+            seed,
+            count,
+            iou: iou(None)?,
+            iou_elsewhere: iou(Some(&labels))?,
+            annotated,
+            suggested: next(Strategy::Uncertainty),
+            // Another seed each round, or it would draw alike.
+            random: next(Strategy::Random(seed.wrapping_add(1000 * count as u64))),
+        }))
+    }
+
+    /// The slices that a round annotates.
+    fn annotated(&self, way: Way, seed: u64, count: usize) -> anyhow::Result<[Vec<usize>; 3]> {
+        let shape = self.truth.geometry.shape;
+        if matches!(way, Way::Start | Way::Even) {
+            return Ok(shape.map(|n| evenly_spaced(n, count)));
+        }
+        let before = self.find(way, seed, count - 1);
+        let before = before.context("the round before is missing")?;
+        let mut annotated = before.annotated.clone();
+        let next = match way {
+            Way::Random => &before.random,
+            _ => &before.suggested,
+        };
+        for (axis, index) in next {
+            annotated[*axis].push(*index);
+            annotated[*axis].sort_unstable();
+        }
+        Ok(annotated)
+    }
+
+    fn keep(&mut self, round: Round) -> anyhow::Result<()> {
+        self.rounds.push(round);
+        let lines = self.rounds.iter().map(serde_json::to_string);
+        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+        output::write_file(&self.file, (lines.join("\n") + "\n").as_bytes())
+    }
+}
+
+fn csv(rounds: &[Round]) -> String {
+    let mut out = String::from("way,seed,slices,iou,iou_elsewhere\n");
+    for r in rounds {
+        let _ = writeln!(
+            out,
+            "{},{},{},{:.5},{:.5}",
+            r.way.name(),
+            r.seed,
+            r.count,
+            r.iou,
+            r.iou_elsewhere
+        );
+    }
+    out
+}
+
+/// Means over the seeds, with their standard deviation.
+fn table(rounds: &[Round], most: usize) -> String {
+    let mut out = String::from("| slices a direction |");
+    Way::COMPARED.iter().for_each(|way| {
+        let _ = write!(out, " {} |", way.name());
+    });
+    out.push_str("\n|---|---|---|---|\n");
+    for count in FIRST..=most {
+        let _ = write!(out, "| {count} |");
+        for way in Way::COMPARED {
+            let way = if count == FIRST { Way::Start } else { way };
+            let of_way = rounds.iter().filter(|r| r.way == way && r.count == count);
+            let found: Vec<f64> = of_way.map(|r| r.iou).collect();
+            let n = found.len() as f64;
+            let mean = found.iter().sum::<f64>() / n;
+            let squares: f64 = found.iter().map(|v| (v - mean).powi(2)).sum();
+            let _ = match found.len() {
+                0 => write!(out, " |"),
+                1 => write!(out, " {mean:.3} |"),
+                _ => write!(out, " {mean:.3} ± {:.3} |", (squares / (n - 1.0)).sqrt()),
+            };
+        }
+        out.push('\n');
+    }
+    let seeds = rounds.iter().filter(|r| r.way == Way::Start).count();
+    let _ = writeln!(
+        out,
+        "\nMean IoU of the whole volume, mean and standard deviation over {} seeds.",
+        console::count(seeds as u64)
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(way: Way, seed: u64, count: usize, iou: f64) -> Round {
+        Round {
+            way,
+            seed,
+            count,
+            iou,
+            iou_elsewhere: iou,
+            annotated: [vec![1], vec![2], vec![3]],
+            suggested: vec![(0, 5), (1, 6)],
+            random: vec![(2, 7)],
+        }
+    }
+
+    #[test]
+    fn tables_show_means_and_leave_open_what_is_missing() {
+        let rounds = [
+            round(Way::Start, 0, 2, 0.5),
+            round(Way::Start, 1, 2, 0.7),
+            round(Way::Suggested, 0, 3, 0.8),
+        ];
+        let table = table(&rounds, 3);
+        assert!(
+            table.contains("| 2 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.600 ± 0.141 |"),
+            "{table}"
+        );
+        assert!(table.contains("| 3 | 0.800 | | |"), "{table}");
+        assert_eq!(csv(&rounds).lines().count(), 4);
+        let line = serde_json::to_string(&rounds[2]).unwrap();
+        let back: Round = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (back.way, back.suggested),
+            (Way::Suggested, vec![(0, 5), (1, 6)])
+        );
+    }
+}
