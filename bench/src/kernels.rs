@@ -10,7 +10,9 @@
 use std::time::Instant;
 
 use unet3d_kernels::conv3d::{Context, KERNELS, Problem};
-use unet3d_kernels::{Isa, Memory, Shape, Source, Target, Threads, Transform, View, upconv3d};
+use unet3d_kernels::{
+    Isa, Memory, Region, Shape, Source, Target, Threads, Transform, View, upconv3d,
+};
 
 /// Runs of each kernel; the fastest counts, the machine being shared.
 const RUNS: usize = 5;
