@@ -5,7 +5,8 @@
 //! never leaves that cache. Else a batch of blocks goes through each stage
 //! together: transformed by all workers, multiplied frequency by frequency (so
 //! that a frequency's weights are read once for a hundred tiles instead of for
-//! twelve), transformed back by all workers.
+//! twelve), transformed back by all workers. `stage.rs` says how its tiles get from
+//! one stage to the next; the products may run on AMX, `amx.rs`.
 
 #![allow(
     unsafe_code,
@@ -14,9 +15,12 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::amx;
 use super::cut::Cut;
 use super::form::{self, MOST};
+use super::stage::{self, Stage};
 use super::tile::{self, Buffer, Lines, Tiles, load};
+use crate::amx::SIDE;
 use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{
     Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, PAST_CACHES, row_of, stream, streamed,
@@ -45,6 +49,10 @@ const WEIGHTS: usize = 12 << 20;
 const STRETCH: usize = 6 << 20;
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 const CHANNELS: usize = 32;
+/// Fewest tiles of a batch for the products on AMX: each weight is packed once for
+/// all of them.
+const AMX_TILES: usize = 64;
+
 /// How tiles and output channels are batched.
 pub(super) struct Batches {
     pub(super) cut: Cut,
@@ -98,9 +106,12 @@ fn alone_outputs(cut: &Cut, size: &Size) -> usize {
     (panels * PANEL).min(size.out_c)
 }
 
-/// Tiles in all blocks of a batch, rounded up to whole chunks.
+/// Tiles in all blocks of a batch, rounded up to whole chunks and to whole rows of
+/// AMX tiles.
 pub(super) fn tiles(cut: &Cut, blocks: usize) -> usize {
-    (blocks * cut.block_tiles()).next_multiple_of(CHUNK_ROWS)
+    (blocks * cut.block_tiles())
+        .next_multiple_of(CHUNK_ROWS)
+        .next_multiple_of(SIDE)
 }
 
 /// Floats of scratch memory with `threads` workers.
@@ -122,8 +133,14 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
         chunk: false,
     };
     cut.frequencies() * size.in_c * outputs
-        + threads * region(&cut, size)
         + transformed.len(&cut) * if alone { threads } else { 1 }
+        + threads
+            * if alone {
+                region(&cut, size)
+            } else {
+                let stage = stage::floats(&cut, size.in_c.max(outputs));
+                (region(&cut, size) + stage).max(amx::scratch(size.in_c, outputs))
+            }
 }
 
 /// See [`Kernel::forward`](crate::conv3d::Kernel::forward).
@@ -206,6 +223,7 @@ fn together(
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (p, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
+    let tiles_of_amx = context.isa.amx().filter(|_| many >= AMX_TILES);
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let channels = batches.outputs.min(size.out_c - o0);
         let products = Tiles {
@@ -226,12 +244,14 @@ fn together(
                 let v = Shared::new(&mut v[..]);
                 context
                     .threads
-                    .for_each_with(regions, blocks, |block, region| {
+                    .for_each_with(regions, blocks, |block, mine| {
+                        let (region, stage) = mine.split_at_mut(region(cut, size));
                         context.isa.run(Load {
                             problem,
                             cut,
                             block: first + block,
                             region,
+                            stage,
                             v: &v,
                             layout: inputs,
                             tile: cut.tiles_before(first + block) - before,
@@ -243,9 +263,23 @@ fn together(
             context.threads.for_each_chunk(
                 &mut p[..products.len(cut)],
                 p_len,
-                &mut [],
-                |frequency, p, _| {
+                regions,
+                |frequency, p, scratch| {
                     let at = frequency * inputs.frequency();
+                    if let Some(amx) = tiles_of_amx {
+                        context.isa.run(amx::Frequency {
+                            amx,
+                            // SAFETY: one task a frequency.
+                            v: unsafe { v.part(at..at + inputs.frequency()) },
+                            kernels: &kernels[frequency * in_c * channels..][..in_c * channels],
+                            p,
+                            inputs,
+                            products,
+                            tiles: here,
+                            scratch,
+                        });
+                        return;
+                    }
                     context.isa.run(Frequency {
                         // SAFETY: one task a frequency.
                         v: unsafe { v.part(at..at + inputs.frequency()) },
@@ -258,16 +292,19 @@ fn together(
                 },
             );
             let p = &*p;
-            context.threads.for_each(blocks, |block| {
-                context.isa.run(Back {
-                    outputs,
-                    block: first + block,
-                    p,
-                    layout: products,
-                    tile: cut.tiles_before(first + block) - before,
-                    channels: o0..o0 + channels,
+            context
+                .threads
+                .for_each_with(regions, blocks, |block, stage| {
+                    context.isa.run(Back {
+                        outputs,
+                        block: first + block,
+                        p,
+                        layout: products,
+                        tile: cut.tiles_before(first + block) - before,
+                        channels: o0..o0 + channels,
+                        stage,
+                    });
                 });
-            });
         }
     }
 }
@@ -484,6 +521,7 @@ impl WithSimd for Alone<'_> {
             cut,
             block: self.block,
             region,
+            stage: &mut [],
             v: &Shared::new(&mut *v),
             layout: inputs,
             tile: 0,
@@ -527,6 +565,7 @@ impl WithSimd for Alone<'_> {
                 layout: products,
                 tile: 0,
                 channels: o..o + channels,
+                stage: &mut [],
             }
             .with_simd(simd);
         }
@@ -541,6 +580,8 @@ pub(super) struct Load<'a> {
     pub(super) block: usize,
     /// For the loaded voxels.
     pub(super) region: &'a mut [f32],
+    /// For the transformed tiles on their way, or empty, see [`Stage`].
+    pub(super) stage: &'a mut [f32],
     pub(super) v: &'a Shared<'a, f32>,
     pub(super) layout: Tiles,
     pub(super) tile: usize,
@@ -556,6 +597,7 @@ impl WithSimd for Load<'_> {
             cut,
             block,
             region,
+            stage,
             v,
             layout,
             tile,
@@ -570,6 +612,7 @@ impl WithSimd for Load<'_> {
         let inside: [usize; 3] =
             std::array::from_fn(|axis| extent[axis].min(padded[axis] - start[axis]));
         let mut buffer = Buffer::new(simd);
+        let stage = Stage::new(cut, stage, layout, tile);
         for c0 in (0..in_c).step_by(CHANNELS) {
             let channels = CHANNELS.min(in_c - c0);
             let line = extent[2] * channels;
@@ -594,14 +637,16 @@ impl WithSimd for Load<'_> {
                     d * cut.m[0] * stride[0] + h * cut.m[1] * stride[1] + w * cut.m[2] * stride[2];
                 for c in (0..channels).step_by(S::F32_LANES) {
                     let from = Lines { at: at + c, stride };
-                    let into = layout.lines(cut, tile + t, c0 + c);
                     // SAFETY: tasks write different tiles of v, which are read
                     // when all are done.
                     unsafe {
-                        tile::input(simd, cut.m, &mut buffer, (region, from), (v, into));
+                        let into = stage.place(v, t, c0 + c);
+                        tile::input(simd, cut.m, &mut buffer, (region, from), into);
                     }
                 }
             }
+            // SAFETY: as above.
+            unsafe { stage.send::<S>(v, many.iter().product(), c0 + channels) };
         }
     }
 }
@@ -638,6 +683,8 @@ struct Back<'a> {
     layout: Tiles,
     tile: usize,
     channels: std::ops::Range<usize>,
+    /// For the products on their way, or empty.
+    stage: &'a mut [f32],
 }
 
 impl WithSimd for Back<'_> {
@@ -652,6 +699,7 @@ impl WithSimd for Back<'_> {
             layout,
             tile,
             channels,
+            stage,
         } = self;
         let (cut, y, shape) = (outputs.cut, outputs.y, outputs.shape);
         let (n, first, many) = cut.block_at(block);
@@ -673,40 +721,45 @@ impl WithSimd for Back<'_> {
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
-        for t in 0..many.iter().product() {
-            let place = within(many, t);
-            let start: [usize; 3] =
-                std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
-            let inside: [usize; 3] =
-                std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-            let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
-            let to = shape.at(n, place) + c0;
-            let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
-            assert!(to + last.sum::<usize>() + width <= outputs.data.len());
-            for o in (0..width).step_by(S::F32_LANES) {
-                let zero = simd.splat_f32s(0.0);
-                let mut finish = Finish::<S> {
-                    // SAFETY: inside by the assert above.
-                    to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
-                    stride,
-                    inside,
-                    bias: match outputs.bias {
-                        Some(bias) => load::<S>(bias, c0 + o),
-                        None => zero,
-                    },
-                    accumulate: outputs.accumulate,
-                    past_caches: outputs.past_caches,
-                    measured: moments.is_some(),
-                    pivot: zero,
-                    sum: zero,
-                    squares: zero,
-                };
-                let from = (p, layout.lines(cut, tile + t, o));
-                tile::output(simd, cut.m, &mut buffer, from, &mut finish);
-                if let Some((sums, squares)) = &mut moments {
-                    let count = inside.iter().product::<usize>() as f64;
-                    let lanes = o..o + S::F32_LANES;
-                    finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
+        let stage = Stage::new(cut, stage, layout, tile);
+        let (tiles, group) = (many.iter().product(), stage.group());
+        for o0 in (0..width).step_by(group) {
+            stage.fetch::<S>(p, tiles, o0);
+            for t in 0..tiles {
+                let place = within(many, t);
+                let start: [usize; 3] =
+                    std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
+                let inside: [usize; 3] =
+                    std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
+                let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
+                let to = shape.at(n, place) + c0;
+                let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
+                assert!(to + last.sum::<usize>() + width <= outputs.data.len());
+                for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
+                    let zero = simd.splat_f32s(0.0);
+                    let mut finish = Finish::<S> {
+                        // SAFETY: inside by the assert above.
+                        to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
+                        stride,
+                        inside,
+                        bias: match outputs.bias {
+                            Some(bias) => load::<S>(bias, c0 + o),
+                            None => zero,
+                        },
+                        accumulate: outputs.accumulate,
+                        past_caches: outputs.past_caches,
+                        measured: moments.is_some(),
+                        pivot: zero,
+                        sum: zero,
+                        squares: zero,
+                    };
+                    let from = stage.source(p, t, o);
+                    tile::output(simd, cut.m, &mut buffer, from, &mut finish);
+                    if let Some((sums, squares)) = &mut moments {
+                        let count = inside.iter().product::<usize>() as f64;
+                        let lanes = o..o + S::F32_LANES;
+                        finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
+                    }
                 }
             }
         }

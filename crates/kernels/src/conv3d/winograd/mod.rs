@@ -15,10 +15,12 @@
 //! depend on the number of threads. The error is that of F(4, 3) in three
 //! dimensions: docs/numerics.md.
 
+mod amx;
 mod backward;
 mod cut;
 mod form;
 mod forward;
+mod stage;
 mod tile;
 
 use super::{Context, Kernel, Problem, Size};
