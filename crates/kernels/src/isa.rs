@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
+use crate::amx::Amx;
+
 /// An instruction set that this machine has.
 #[derive(Clone, Copy, Debug)]
 pub struct Isa(Level);
@@ -20,6 +22,9 @@ enum Level {
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
+    /// AVX-512, and products on tiles where a kernel has them.
+    #[cfg(target_arch = "x86_64")]
+    Amx(pulp::x86::V4, Amx),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
 }
@@ -34,7 +39,10 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             found.extend(pulp::x86::V3::try_new().map(|token| Self(Level::Avx2(token))));
-            found.extend(pulp::x86::V4::try_new().map(|token| Self(Level::Avx512(token))));
+            if let Some(token) = pulp::x86::V4::try_new() {
+                found.push(Self(Level::Avx512(token)));
+                found.extend(Amx::try_new().map(|amx| Self(Level::Amx(token, amx))));
+            }
         }
         #[cfg(target_arch = "aarch64")]
         found.extend(pulp::aarch64::Neon::try_new().map(|token| Self(Level::Neon(token))));
@@ -46,7 +54,7 @@ impl Isa {
         Self::available().pop().unwrap_or(Self::PORTABLE)
     }
 
-    /// Lower-case name: `portable`, `avx2`, `avx512` or `neon`.
+    /// Lower-case name: `portable`, `avx2`, `avx512`, `amx` or `neon`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",
@@ -54,8 +62,19 @@ impl Isa {
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(..) => "amx",
             #[cfg(target_arch = "aarch64")]
             Level::Neon(_) => "neon",
+        }
+    }
+
+    /// The tiles, where this level has them.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(_, amx) => Some(amx),
+            _ => None,
         }
     }
 
@@ -83,7 +102,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(token) => Simd::vectorize(token, operation),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(token) => Simd::vectorize(token, operation),
+            Level::Avx512(token) | Level::Amx(token, _) => Simd::vectorize(token, operation),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(token) => Simd::vectorize(token, operation),
         }

@@ -200,6 +200,18 @@ pub(crate) fn prefetch(from: *const f32) {
     let _ = from;
 }
 
+/// Asks for a cache line that will be written soon, which other cores then give up.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(to: *mut f32) {
+    // SAFETY: as in `prefetch`; processors without the instruction do nothing.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) to, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = to;
+}
+
 /// Floats of an output, 32 MB, from which it is written past the caches: the next
 /// operation would find little of it there.
 pub(crate) const PAST_CACHES: usize = 8 << 20;

@@ -49,6 +49,10 @@ const CASES: &[Case] = &[
     (1, [2, 9, 110], [16, 0], 16, [1, 3, 3], [0, 1, 1]),
     (1, [9, 6, 5], [32, 0], 16, [3, 1, 3], [1, 0, 1]),
     (1, [5, 5, 5], [16, 0], 48, [3, 3, 3], [2, 2, 2]),
+    // Too many weights for a block alone: batches of them, through a stage. The
+    // second is large enough for AMX, with rests of its rows, panels and steps.
+    (1, [6, 10, 11], [64, 0], 64, [3, 3, 3], [0, 0, 0]),
+    (1, [2, 18, 38], [144, 0], 144, [1, 3, 3], [0, 0, 0]),
 ];
 
 struct Inputs {

@@ -16,9 +16,12 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::amx;
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::forward::{Load, region, tiles, within};
+use super::forward::tiles;
+use super::input::{Load, region, within};
+use super::stage::{self, Stage};
 use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{Aligned, CHUNK_ROWS, OuterProduct, PANEL};
@@ -42,6 +45,11 @@ const SLABS: usize = 16;
 /// Tiles whose outer products are summed in registers at a time: 64 rows of 128
 /// channels are 32 KB, most of a first-level cache.
 const POINTS: usize = 64;
+
+/// Fewest channels of input and output for the products on AMX: each side is packed
+/// once and multiplied with all channels of the other, and with 64 of them AVX-512 is
+/// as fast.
+const AMX_CHANNELS: usize = 128;
 
 /// How the tiles and the output channels are batched.
 struct Batches {
@@ -111,7 +119,11 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
         channels: size.in_c + outputs,
         chunk: false,
     };
-    cut.frequencies() * size.in_c * outputs + transformed.len(&cut) + threads * region(&cut, size)
+    let stage = stage::floats(&cut, size.in_c.max(outputs));
+    let packed = amx::outer_scratch(transformed.many, size.in_c, outputs);
+    cut.frequencies() * size.in_c * outputs
+        + transformed.len(&cut)
+        + threads * (region(&cut, size) + stage).max(packed)
 }
 
 /// See [`Kernel::backward_weights`](crate::conv3d::Kernel::backward_weights).
@@ -145,6 +157,10 @@ pub(super) fn run(
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (u, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
+    let tiles_of_amx = context
+        .isa
+        .amx()
+        .filter(|_| in_c.min(batches.outputs) >= AMX_CHANNELS);
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let outputs = batches.outputs.min(size.out_c - o0);
         let gradients = Tiles {
@@ -163,7 +179,8 @@ pub(super) fn run(
             let load = o0 == 0 || all > batches.blocks;
             context
                 .threads
-                .for_each_with(regions, blocks, |block, region| {
+                .for_each_with(regions, blocks, |block, mine| {
+                    let (region, stage) = mine.split_at_mut(region(cut, &size));
                     let (block, tile) = (first + block, cut.tiles_before(first + block) - before);
                     if load {
                         context.isa.run(Load {
@@ -171,6 +188,7 @@ pub(super) fn run(
                             cut,
                             block,
                             region,
+                            stage,
                             v: &v,
                             layout: inputs,
                             tile,
@@ -182,14 +200,17 @@ pub(super) fn run(
                         d_out,
                         block,
                         channels: o0..o0 + outputs,
+                        stage,
                         u: &u,
                         layout: gradients,
                         tile,
                     });
                 });
-            context
-                .threads
-                .for_each_chunk(sums, in_c * outputs, &mut [], |frequency, c, _| {
+            context.threads.for_each_chunk(
+                sums,
+                in_c * outputs,
+                regions,
+                |frequency, c, scratch| {
                     let (at_v, at_u) = (
                         frequency * inputs.frequency(),
                         frequency * gradients.frequency(),
@@ -201,16 +222,32 @@ pub(super) fn run(
                             u.part(at_u..at_u + gradients.frequency()),
                         )
                     };
+                    let fresh = first == 0;
+                    if let Some(amx) = tiles_of_amx {
+                        let channels = [in_c, outputs];
+                        context.isa.run(amx::Outer {
+                            amx,
+                            v,
+                            u,
+                            channels,
+                            tiles: here,
+                            fresh,
+                            c,
+                            scratch,
+                        });
+                        return;
+                    }
                     context.isa.run(Frequency {
                         v,
                         u,
                         inputs,
                         gradients,
                         tiles: here,
-                        fresh: first == 0,
+                        fresh,
                         c,
                     });
-                });
+                },
+            );
         }
         let shared = Shared::new(&mut *d_weights);
         context.threads.for_each(in_c, |i| {
@@ -261,6 +298,7 @@ fn in_slabs(
                     cut,
                     block,
                     region,
+                    stage: &mut [],
                     v: &Shared::new(&mut *v),
                     layout: inputs,
                     tile: 0,
@@ -271,6 +309,7 @@ fn in_slabs(
                     d_out,
                     block,
                     channels: channels.clone(),
+                    stage: &mut [],
                     u: &Shared::new(&mut *u),
                     layout: gradients,
                     tile: 0,
@@ -353,6 +392,8 @@ struct Gradients<'a> {
     d_out: &'a [f32],
     block: usize,
     channels: std::ops::Range<usize>,
+    /// For the transformed tiles on their way, or empty.
+    stage: &'a mut [f32],
     u: &'a Shared<'a, f32>,
     layout: Tiles,
     /// Number of the first tile.
@@ -376,39 +417,45 @@ impl WithSimd for Gradients<'_> {
             at: 0,
             stride: [16 * S::F32_LANES, 4 * S::F32_LANES, S::F32_LANES],
         };
-        for t in 0..many.iter().product() {
-            let place = within(many, t);
-            let start: [usize; 3] =
-                std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
-            let inside: [usize; 3] =
-                std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-            for o in (0..self.channels.len()).step_by(S::F32_LANES) {
-                let from = y.at(n, start) + self.channels.start + o;
-                let gradients = if inside == cut.m {
-                    (self.d_out, Lines { at: from, stride })
-                } else {
-                    // Zeros where the tile leaves the volume.
-                    for zero in (0..TILE).step_by(S::F32_LANES) {
-                        tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
-                    }
-                    for d in 0..inside[0] {
-                        for h in 0..inside[1] {
-                            for w in 0..inside[2] {
-                                let at = from + d * stride[0] + h * stride[1] + w * stride[2];
-                                let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
-                                tile::store::<S>(padded, to, load::<S>(self.d_out, at));
+        let stage = Stage::new(cut, self.stage, self.layout, self.tile);
+        let (tiles, group, width) = (many.iter().product(), stage.group(), self.channels.len());
+        for o0 in (0..width).step_by(group) {
+            for t in 0..tiles {
+                let place = within(many, t);
+                let start: [usize; 3] =
+                    std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
+                let inside: [usize; 3] =
+                    std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
+                for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
+                    let from = y.at(n, start) + self.channels.start + o;
+                    let gradients = if inside == cut.m {
+                        (self.d_out, Lines { at: from, stride })
+                    } else {
+                        // Zeros where the tile leaves the volume.
+                        for zero in (0..TILE).step_by(S::F32_LANES) {
+                            tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
+                        }
+                        for d in 0..inside[0] {
+                            for h in 0..inside[1] {
+                                for w in 0..inside[2] {
+                                    let at = from + d * stride[0] + h * stride[1] + w * stride[2];
+                                    let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
+                                    tile::store::<S>(padded, to, load::<S>(self.d_out, at));
+                                }
                             }
                         }
+                        (&padded[..], within_tile)
+                    };
+                    let into = stage.place(self.u, t, o);
+                    // SAFETY: blocks write different tiles of u, which are read
+                    // when all are done.
+                    unsafe {
+                        tile::output_adjoint(simd, cut.m, &mut buffer, gradients, into);
                     }
-                    (&padded[..], within_tile)
-                };
-                let into = (self.u, self.layout.lines(cut, self.tile + t, o));
-                // SAFETY: blocks write different tiles of u, which are read
-                // when all are done.
-                unsafe {
-                    tile::output_adjoint(simd, cut.m, &mut buffer, gradients, into);
                 }
             }
+            // SAFETY: as above.
+            unsafe { stage.send::<S>(self.u, tiles, width.min(o0 + group)) };
         }
     }
 }

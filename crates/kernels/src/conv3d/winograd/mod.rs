@@ -15,11 +15,25 @@
 //! depend on the number of threads. The error is that of F(4, 3) in three
 //! dimensions: docs/numerics.md.
 
-mod backward;
+// How outputs are cut into tiles, and the transform of one.
 mod cut;
 mod form;
-mod forward;
 mod tile;
+
+// In the order of the forward pass.
+mod weights;
+
+mod input;
+
+mod stage;
+
+mod amx;
+
+mod back;
+
+mod forward;
+
+mod backward;
 
 use super::{Context, Kernel, Problem, Size};
 use crate::view::Target;
