@@ -24,8 +24,6 @@ mod interpolating;
 
 mod reliability;
 
-mod suggest_experiment;
-
 mod report;
 
 mod console;

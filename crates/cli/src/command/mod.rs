@@ -24,8 +24,6 @@ mod experiment;
 
 use clap::Subcommand;
 
-use crate::suggest_experiment::SuggestExperiment;
-
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -53,9 +51,6 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Bench(Box<bench::Bench>),
     Experiment(experiment::Experiment),
-    // For those who doubt the default of `suggest`.
-    #[command(hide = true)]
-    SuggestExperiment(Box<SuggestExperiment>),
 }
 
 impl Command {
@@ -78,7 +73,6 @@ impl Command {
             Self::Convert(command) => command.run(),
             Self::Bench(command) => command.run(),
             Self::Experiment(command) => command.run(),
-            Self::SuggestExperiment(command) => command.run(),
         }
     }
 }

@@ -40,6 +40,9 @@ mod markdown;
 
 mod plot;
 
+// Apart from these: not of the paper.
+mod suggest;
+
 use clap::{Args, Subcommand};
 
 use super::End;
@@ -65,6 +68,7 @@ enum Which {
     SlicesCv(Box<slices_cv::SlicesCv>),
     SlicesCount(Box<slices_count::SlicesCount>),
     Volumes(Box<volumes::Volumes>),
+    Suggest(Box<suggest::Suggest>),
 }
 
 impl Experiment {
@@ -74,6 +78,7 @@ impl Experiment {
             Which::SlicesCv(experiment) => experiment.run(),
             Which::SlicesCount(experiment) => experiment.run(),
             Which::Volumes(experiment) => experiment.run(),
+            Which::Suggest(experiment) => experiment.run(),
         }
     }
 }

@@ -45,10 +45,10 @@ const ITERATIONS: u64 = 150;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  unet3d suggest-experiment image.tif truth.tif -o suggest/ --iterations 150
+  unet3d experiment suggest image.tif truth.tif -o suggest/ --iterations 150
 
 Each round is kept in OUT; the same command goes on where it was ended.")]
-pub(crate) struct SuggestExperiment {
+pub(crate) struct Suggest {
     /// The image
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -130,7 +130,7 @@ struct Setting {
     file: PathBuf,
 }
 
-impl SuggestExperiment {
+impl Suggest {
     /// Runs what is missing and writes the tables.
     ///
     /// # Errors
