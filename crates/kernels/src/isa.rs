@@ -9,8 +9,6 @@ use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
-use crate::amx::Amx;
-
 /// An instruction set that this machine has.
 #[derive(Clone, Copy, Debug)]
 pub struct Isa(Level);
@@ -22,9 +20,6 @@ enum Level {
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
-    /// AVX-512, and products on tiles where a kernel has them.
-    #[cfg(target_arch = "x86_64")]
-    Amx(pulp::x86::V4, Amx),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
 }
@@ -39,10 +34,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             found.extend(pulp::x86::V3::try_new().map(|token| Self(Level::Avx2(token))));
-            if let Some(token) = pulp::x86::V4::try_new() {
-                found.push(Self(Level::Avx512(token)));
-                found.extend(Amx::try_new().map(|amx| Self(Level::Amx(token, amx))));
-            }
+            found.extend(pulp::x86::V4::try_new().map(|token| Self(Level::Avx512(token))));
         }
         #[cfg(target_arch = "aarch64")]
         found.extend(pulp::aarch64::Neon::try_new().map(|token| Self(Level::Neon(token))));
@@ -54,7 +46,7 @@ impl Isa {
         Self::available().pop().unwrap_or(Self::PORTABLE)
     }
 
-    /// Lower-case name: `portable`, `avx2`, `avx512`, `amx` or `neon`.
+    /// Lower-case name: `portable`, `avx2`, `avx512` or `neon`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",
@@ -62,19 +54,8 @@ impl Isa {
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Level::Amx(..) => "amx",
             #[cfg(target_arch = "aarch64")]
             Level::Neon(_) => "neon",
-        }
-    }
-
-    /// The tiles, where this level has them.
-    pub(crate) fn amx(self) -> Option<Amx> {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Level::Amx(_, amx) => Some(amx),
-            _ => None,
         }
     }
 
@@ -102,7 +83,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(token) => Simd::vectorize(token, operation),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(token) | Level::Amx(token, _) => Simd::vectorize(token, operation),
+            Level::Avx512(token) => Simd::vectorize(token, operation),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(token) => Simd::vectorize(token, operation),
         }

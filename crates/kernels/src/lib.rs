@@ -23,7 +23,6 @@ pub mod upconv3d;
 // What they are measured against.
 pub mod probe;
 
-mod amx;
 mod micro;
 
 pub use isa::Isa;

@@ -213,7 +213,12 @@ impl Of<'_> {
                 from, to, kernel, ..
             } => {
                 let size = self.plan.conv_size(self.network, from, to, kernel);
-                let (x, y, w) = (shapes[from].len(), shapes[to].len(), size.weights());
+                // What a pooling convolution writes: what a skip reads, and the maxima.
+                let y = self.plan.fused[to].map_or(shapes[to].len(), |fused| {
+                    let read = (0..3).map(|axis| fused.read.end[axis] - fused.read.start[axis]);
+                    shapes[to].n * shapes[to].c * read.product::<usize>() + shapes[fused.to].len()
+                });
+                let (x, w) = (shapes[from].len(), size.weights());
                 match pass {
                     Pass::Activation => activation(to),
                     _ => (size.flops(), x + y + w),

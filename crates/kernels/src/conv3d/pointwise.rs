@@ -90,8 +90,10 @@ impl Kernel for Pointwise {
             crop,
             accumulate,
             moments,
-            ..
+            read: _,
+            pooled,
         } = out;
+        assert!(pooled.is_none(), "this kernel does not pool");
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;
         let place = |task: usize| {

@@ -11,6 +11,7 @@ use crate::config::Normalisation;
 use crate::graph::{Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
+use crate::plan::Mode;
 use crate::profile::Pass;
 
 /// The parameters of a convolution, and the scale of the normalisation behind it.
@@ -25,7 +26,8 @@ impl Executor {
     /// (seed, step) that says which activations are dropped; `None` drops none.
     ///
     /// # Panics
-    /// When `input` or `parameters` have not the lengths of the plan and network.
+    /// When `input` or `parameters` have not the lengths of the plan and network, or
+    /// activations are dropped under a plan for prediction.
     pub fn forward(
         &mut self,
         threads: &Threads,
@@ -42,6 +44,10 @@ impl Executor {
             parameters.values.len(),
             self.network.parameter_count(),
             "number of parameters"
+        );
+        assert!(
+            dropout.is_none() || self.plan.mode == Mode::Train,
+            "dropout in a plan for prediction, which pools what nothing was dropped from"
         );
         self.draw_dropout(dropout);
         let mut clock = self.clock();

@@ -203,7 +203,10 @@ impl<S: Simd> Maxima<'_, S> {
     fn add(&mut self, simd: S, at: [usize; 3], value: S::f32s) {
         let window = std::array::from_fn(|axis| at[axis] >> self.shift[axis]);
         let most = &mut self.of[Self::index(window)];
-        *most = simd.max_f32s(*most, simd.mul_f32s(value, self.sign));
+        let value = simd.mul_f32s(value, self.sign);
+        // A value that is not a number takes the place of all others, and stays.
+        let larger = simd.select_f32s(simd.greater_than_f32s(*most, value), *most, value);
+        *most = simd.select_f32s(simd.equal_f32s(*most, *most), larger, *most);
     }
 }
 

@@ -16,7 +16,6 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::amx;
 use super::cut::Cut;
 use super::form::{self, MOST};
 use super::forward::tiles;
@@ -45,11 +44,6 @@ const SLABS: usize = 16;
 /// Tiles whose outer products are summed in registers at a time: 64 rows of 128
 /// channels are 32 KB, most of a first-level cache.
 const POINTS: usize = 64;
-
-/// Fewest channels of input and output for the products on AMX: each side is packed
-/// once and multiplied with all channels of the other, and with 64 of them AVX-512 is
-/// as fast.
-const AMX_CHANNELS: usize = 128;
 
 /// How the tiles and the output channels are batched.
 struct Batches {
@@ -120,10 +114,9 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
         chunk: false,
     };
     let stage = stage::floats(&cut, size.in_c.max(outputs));
-    let packed = amx::outer_scratch(transformed.many, size.in_c, outputs);
     cut.frequencies() * size.in_c * outputs
         + transformed.len(&cut)
-        + threads * (region(&cut, size) + stage).max(packed)
+        + threads * (region(&cut, size) + stage)
 }
 
 /// See [`Kernel::backward_weights`](crate::conv3d::Kernel::backward_weights).
@@ -157,10 +150,6 @@ pub(super) fn run(
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (u, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
-    let tiles_of_amx = context
-        .isa
-        .amx()
-        .filter(|_| in_c.min(batches.outputs) >= AMX_CHANNELS);
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let outputs = batches.outputs.min(size.out_c - o0);
         let gradients = Tiles {
@@ -206,11 +195,9 @@ pub(super) fn run(
                         tile,
                     });
                 });
-            context.threads.for_each_chunk(
-                sums,
-                in_c * outputs,
-                regions,
-                |frequency, c, scratch| {
+            context
+                .threads
+                .for_each_chunk(sums, in_c * outputs, &mut [], |frequency, c, _| {
                     let (at_v, at_u) = (
                         frequency * inputs.frequency(),
                         frequency * gradients.frequency(),
@@ -222,32 +209,16 @@ pub(super) fn run(
                             u.part(at_u..at_u + gradients.frequency()),
                         )
                     };
-                    let fresh = first == 0;
-                    if let Some(amx) = tiles_of_amx {
-                        let channels = [in_c, outputs];
-                        context.isa.run(amx::Outer {
-                            amx,
-                            v,
-                            u,
-                            channels,
-                            tiles: here,
-                            fresh,
-                            c,
-                            scratch,
-                        });
-                        return;
-                    }
                     context.isa.run(Frequency {
                         v,
                         u,
                         inputs,
                         gradients,
                         tiles: here,
-                        fresh,
+                        fresh: first == 0,
                         c,
                     });
-                },
-            );
+                });
         }
         let shared = Shared::new(&mut *d_weights);
         context.threads.for_each(in_c, |i| {

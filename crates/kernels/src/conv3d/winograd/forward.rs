@@ -6,7 +6,7 @@
 //! together: transformed by all workers, multiplied frequency by frequency (so
 //! that a frequency's weights are read once for a hundred tiles instead of for
 //! twelve), transformed back by all workers. `stage.rs` says how its tiles get from
-//! one stage to the next; the products may run on AMX, `amx.rs`.
+//! one stage to the next.
 
 #![allow(
     unsafe_code,
@@ -15,14 +15,12 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::amx;
 use super::back::{Back, Outputs, Pools};
 use super::cut::Cut;
 use super::input::{Load, region};
 use super::stage;
 use super::tile::{self, Tiles, load};
 use super::weights::transform_weights;
-use crate::amx::SIDE;
 use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, PANEL, PAST_CACHES};
 use crate::pool3d;
@@ -48,9 +46,6 @@ const WEIGHTS: usize = 12 << 20;
 /// Floats of the transformed weights of a stretch of output channels: 24 MB,
 /// which a third-level cache keeps until they are used.
 const STRETCH: usize = 6 << 20;
-/// Fewest tiles of a batch for the products on AMX: each weight is packed once for
-/// all of them.
-const AMX_TILES: usize = 64;
 
 /// How tiles and output channels are batched.
 pub(super) struct Batches {
@@ -100,12 +95,9 @@ fn alone_outputs(cut: &Cut, size: &Size) -> usize {
     (panels * PANEL).min(size.out_c)
 }
 
-/// Tiles in all blocks of a batch, rounded up to whole chunks and to whole rows of
-/// AMX tiles.
+/// Tiles in all blocks of a batch, rounded up to whole chunks.
 pub(super) fn tiles(cut: &Cut, blocks: usize) -> usize {
-    (blocks * cut.block_tiles())
-        .next_multiple_of(CHUNK_ROWS)
-        .next_multiple_of(SIDE)
+    (blocks * cut.block_tiles()).next_multiple_of(CHUNK_ROWS)
 }
 
 /// Floats of scratch memory with `threads` workers.
@@ -132,8 +124,7 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
             * if alone {
                 region(&cut, size)
             } else {
-                let stage = stage::floats(&cut, size.in_c.max(outputs));
-                (region(&cut, size) + stage).max(amx::scratch(size.in_c, outputs))
+                region(&cut, size) + stage::floats(&cut, size.in_c.max(outputs))
             }
 }
 
@@ -227,7 +218,6 @@ fn together(
     let (v, scratch) = scratch.split_at_mut(inputs.len(cut));
     let (p, regions) = scratch.split_at_mut(f * many * batches.outputs);
     let all = size.n * cut.count();
-    let tiles_of_amx = context.isa.amx().filter(|_| many >= AMX_TILES);
     for o0 in (0..size.out_c).step_by(batches.outputs) {
         let channels = batches.outputs.min(size.out_c - o0);
         let products = Tiles {
@@ -267,23 +257,9 @@ fn together(
             context.threads.for_each_chunk(
                 &mut p[..products.len(cut)],
                 p_len,
-                regions,
-                |frequency, p, scratch| {
+                &mut [],
+                |frequency, p, _| {
                     let at = frequency * inputs.frequency();
-                    if let Some(amx) = tiles_of_amx {
-                        context.isa.run(amx::Frequency {
-                            amx,
-                            // SAFETY: one task a frequency.
-                            v: unsafe { v.part(at..at + inputs.frequency()) },
-                            kernels: &kernels[frequency * in_c * channels..][..in_c * channels],
-                            p,
-                            inputs,
-                            products,
-                            tiles: here,
-                            scratch,
-                        });
-                        return;
-                    }
                     context.isa.run(Frequency {
                         // SAFETY: one task a frequency.
                         v: unsafe { v.part(at..at + inputs.frequency()) },

@@ -27,8 +27,6 @@ mod input;
 
 mod stage;
 
-mod amx;
-
 mod back;
 
 mod forward;
