@@ -64,6 +64,8 @@ impl SlicesCount {
             protocol: Box::new(protocol),
             layout: Layout::BySetup,
             paper: paper::SLICES_COUNT,
+            // The set-ups that it has are found by their names.
+            is_papers: true,
             notes: vec![
                 "A network for each volume and set-up. Set-ups name slices of the planes yz, xz, xy (across x, y, z), as the paper does; a smaller set-up's slices are among a larger one's."
                     .into(),
