@@ -152,6 +152,9 @@ fn volumes_of_a_data_set_by_group_by_fold_and_by_its_split() {
     };
     let scheme = "--dense --classes 1=inside,2=background";
     assert_eq!(parts(scheme, "subjects"), ["p", "q", "r", "average"]);
+    // Three groups, but of four volumes: the paper's rows are others.
+    let markdown = text(&folder, "subjects/results.md");
+    assert!(!markdown.contains("| paper"), "{markdown}");
     assert_eq!(
         parts(&format!("{scheme} --groups u,v,u,v"), "groups"),
         ["u", "v", "average"]
@@ -215,6 +218,39 @@ fn an_interrupted_experiment_goes_on_where_it_was() {
         "the same bits"
     );
     records(&folder, "stopped");
+}
+
+#[test]
+fn suggest_compares_ways_and_keeps_to_its_volume() {
+    let folder = volumes();
+    let command = |name: &str, more: &str| {
+        format!(
+            "experiment suggest @{name}.nii @{name}-labels.nii -o @out --most 3 --iterations 1 --patch 8,16,16 --batch 1 {more}"
+        )
+    };
+    let json = run_well(&folder, &command("a", "--seeds 0,1 --json")).json();
+    // For each seed the start, then a round of each of the four ways.
+    assert_eq!(json.as_array().map(Vec::len), Some(10), "{json}");
+    for round in json.as_array().expect("rounds") {
+        let axes = round["annotated"].as_array().expect("axes").iter();
+        let slices: usize = axes.map(|a| a.as_array().map_or(0, Vec::len)).sum();
+        assert_eq!(slices as u64, 3 * round["count"].as_u64().expect("a count"));
+    }
+    // What was not asked for this time is kept, but not tabulated.
+    run_well(&folder, &command("a", "--seeds 1"));
+    let csv = text(&folder, "out/suggest.csv");
+    assert_eq!(csv.lines().count(), 1 + 5, "{csv}");
+    assert!(csv.contains("ranked,1,9,"), "{csv}");
+    let before = text(&folder, "out/rounds.jsonl");
+    assert_eq!(before.lines().count(), 10);
+
+    let other = "other volumes or labels";
+    refused(&folder, &command("b", "--seeds 1"), &[other, "-o"]);
+    refused(&folder, &command("a", "--lr 0.1"), &["train.optimizer"]);
+    refused(&folder, &command("a", "--seed 4"), &["--seeds 4"]);
+    fs::remove_file(folder.path("out/experiment.json")).expect("removed");
+    refused(&folder, &command("a", ""), &["experiment.json is missing"]);
+    assert_eq!(text(&folder, "out/rounds.jsonl"), before);
 }
 
 /// Code 1 and an error with all of `words`.
@@ -316,6 +352,33 @@ fn experiments_that_cannot_be_meant() {
         "experiment volumes @a.nii @a-labels.nii @a.nii @b-labels.nii -o @out --dense",
         &["named twice"],
     );
+    let copy = fs::read(folder.path("a.nii")).expect("read");
+    folder.bytes("c.nii", &copy);
+    refused(
+        &folder,
+        "experiment volumes @a.nii @a-labels.nii @c.nii @a-labels.nii -o @out --dense",
+        &["a.nii", "c.nii", "same image"],
+    );
+    for (name, case) in [("c.nii", "c"), ("a.nii", "d")] {
+        let image = fs::read(folder.path(name)).expect("read");
+        folder.bytes(&format!("twice/imagesTr/{case}.nii"), &image);
+        let labels = fs::read(folder.path("a-labels.nii")).expect("read");
+        folder.bytes(&format!("twice/labelsTr/{case}.nii"), &labels);
+    }
+    refused(
+        &folder,
+        "experiment slices-cv @twice -o @out --dense --slices z=2,y=2,x=2",
+        &["imagesTr/c.nii", "imagesTr/d.nii", "same image"],
+    );
+    for name in ["c.nii", "twice/imagesTr", "twice/labelsTr", "twice"] {
+        let path = folder.path(name);
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        removed.expect("removed");
+    }
     refused(
         &folder,
         "experiment volumes @a.nii @a-labels.nii @b.nii @b-labels.nii -o @out",

@@ -37,3 +37,14 @@ use crate::validate::HeldOut;
 pub fn fingerprint(cases: &[Case]) -> String {
     crate::fingerprint::fingerprint(cases, &HeldOut::default())
 }
+
+/// The first two cases, by index, that have one image, voxel by voxel, whatever
+/// their files, labels and places in the world are.
+pub fn same_image(cases: &[Case]) -> Option<(usize, usize)> {
+    let is_same = |a: &Case, b: &Case| {
+        let (a, b) = (&a.image, &b.image);
+        (a.geometry.shape, a.channels) == (b.geometry.shape, b.channels) && a.voxels == b.voxels
+    };
+    let mut pairs = (1..cases.len()).flat_map(|j| (0..j).map(move |i| (i, j)));
+    pairs.find(|(i, j)| is_same(&cases[*i], &cases[*j]))
+}

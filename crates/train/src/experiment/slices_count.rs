@@ -1,10 +1,12 @@
 //! Table 2: how many annotated slices it takes. Each volume by itself.
 //!
 //! A set-up says how many slices are annotated along each axis. The slices of
-//! the largest count are evenly spaced among those that there are, smaller
-//! counts are evenly spaced among these: a set-up adds slices to a smaller one
-//! and as few as possible are used in all. Scored is what no set-up uses, so
-//! all set-ups of a volume are scored on the same voxels:
+//! the largest count are evenly spaced among those that there are. A smaller
+//! count takes the first of these in an order in which each comes as near as can
+//! be to what is far from those before it (of five: the middle, the two outer
+//! ones, the rest): a set-up adds slices to a smaller one, and as few as possible
+//! are used in all. Scored is what no set-up uses, so all set-ups of a volume are
+//! scored on the same voxels:
 //!
 //! - where every voxel is annotated, all voxels on none of the slices used;
 //! - else the annotated slices that no set-up uses, as the paper has it. Where
@@ -70,12 +72,18 @@ impl SlicesCount {
         for (number, case) in cases.iter().enumerate() {
             let (used, test) = plan(case, most)?;
             protocol.tests.push(test);
+            let shape = case.labels.geometry.shape;
+            let ordered = [0, 1, 2].map(|axis| in_order(&used[axis], shape[axis]));
             for setup in setups {
                 protocol.parts.push(Part {
                     name: case.name.clone(),
                     setup: Some(name_of(*setup)),
                 });
-                let pick = [0, 1, 2].map(|axis| every(&used[axis], setup[axis]));
+                let pick = [0, 1, 2].map(|axis| {
+                    let mut slices = ordered[axis][..setup[axis]].to_vec();
+                    slices.sort_unstable();
+                    slices
+                });
                 protocol.picks.push((number, pick));
             }
         }
@@ -162,6 +170,27 @@ fn every(slices: &[usize], count: usize) -> Vec<usize> {
     places.into_iter().map(|place| slices[place]).collect()
 }
 
+/// These slices of an axis of `length`, so ordered that the first of them, however
+/// many, leave its slices near one of them: each is the one that lowers the sum of
+/// distances to the nearest most, of equals the first.
+fn in_order(slices: &[usize], length: usize) -> Vec<usize> {
+    let mut left = slices.to_vec();
+    let mut ordered: Vec<usize> = Vec::new();
+    let mut nearest = vec![length; length];
+    let with = |nearest: &[usize], slice: usize| -> Vec<usize> {
+        let places = nearest.iter().enumerate();
+        places.map(|(i, d)| slice.abs_diff(i).min(*d)).collect()
+    };
+    while let Some(best) =
+        (0..left.len()).min_by_key(|&place| with(&nearest, left[place]).into_iter().sum::<usize>())
+    {
+        let slice = left.remove(best);
+        nearest = with(&nearest, slice);
+        ordered.push(slice);
+    }
+    ordered
+}
+
 /// `x,y,z`: how many slices of the planes yz, xz, xy, in the paper's order.
 fn name_of([z, y, x]: [usize; 3]) -> String {
     format!("{x},{y},{z}")
@@ -198,6 +227,25 @@ mod tests {
         // One slice stands in the middle, three and five are evenly spaced.
         assert_eq!(protocol.slices(0), &[vec![15], vec![20], vec![22]]);
         assert_eq!(protocol.slices(3)[1], [4, 12, 20, 28, 36]);
+    }
+
+    #[test]
+    fn a_set_ups_slices_are_among_those_of_the_next_larger_one() {
+        let cases = [
+            dense("dense", [30, 40, 44]),
+            sparse("sparse", [56, 60, 60], [12, 7, 6]),
+        ];
+        let protocol = SlicesCount::new(&cases, &PAPER_SETUPS).unwrap();
+        for part in (0..8).filter(|part| part % 4 < 3) {
+            let (small, large) = (protocol.slices(part), protocol.slices(part + 1));
+            for axis in 0..3 {
+                let is_there = |i: &usize| large[axis].contains(i);
+                assert!(small[axis].iter().all(is_there), "{small:?} in {large:?}");
+            }
+        }
+        // The middle, then the outer ones, then the rest.
+        assert_eq!(in_order(&[4, 12, 20, 28, 36], 40), [20, 4, 36, 12, 28]);
+        assert_eq!(in_order(&[], 40), [0; 0]);
     }
 
     #[test]

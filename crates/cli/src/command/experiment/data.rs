@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
+use unet3d_train::experiment::same_image;
 use unet3d_train::{Case, Error};
 use unet3d_volume::{LabelScheme, Normalise};
 
@@ -65,6 +66,15 @@ impl DataFlags {
             })?);
         }
         same_channels(cases.iter())?;
+        if let Some((earlier, later)) = same_image(&cases) {
+            let file = |i| used.clone().nth(i).map(|f| f.images[0].display());
+            if let (Some(earlier), Some(later)) = (file(earlier), file(later)) {
+                bail!(
+                    "{later}: is the same image as {earlier}; a volume that is both learned from and tested \
+                     would spoil the experiment. Name one of them."
+                );
+            }
+        }
         let is_validate = used.map(|files| files.split == Split::Validate).collect();
         Ok(Data {
             cases,

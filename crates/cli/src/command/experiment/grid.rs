@@ -136,13 +136,11 @@ fn by_method(study: &Study, records: &[Record], measure: &Measure<'_>) -> Grid {
     });
     let mut rows: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
     let mut cells: Vec<Vec<Cell>> = Vec::new();
-    // The paper's parts are beside ours where there are as many.
-    let comparable = parts.len() + 1 == study.paper.rows.len();
     for (i, part) in parts.iter().enumerate() {
         let cell = |method: &Method| Cell {
             ours: over_seeds(records, *method, measure, &|r| r.part == part.name),
             paper: match method {
-                Method::Network(network) if comparable => study.paper.of_network(*network, i),
+                Method::Network(network) if study.is_papers => study.paper.of_network(*network, i),
                 _ => None,
             },
         };
@@ -153,10 +151,10 @@ fn by_method(study: &Study, records: &[Record], measure: &Measure<'_>) -> Grid {
         let cell = |method: &Method| Cell {
             ours: averages(records, *method, measure, parts.len(), &|_| true),
             paper: match method {
-                Method::Network(network) => {
+                Method::Network(network) if study.is_papers => {
                     study.paper.of_network(*network, study.paper.rows.len() - 1)
                 }
-                Method::Baseline(_) => None,
+                _ => None,
             },
         };
         cells.push(study.methods.iter().map(cell).collect());

@@ -47,14 +47,18 @@ use clap::{Args, Subcommand};
 
 use super::End;
 
-/// Repeat the 3D U-Net paper's experiments on your data
+/// Repeat the 3D U-Net paper's experiments on your data, or compare ways to choose slices
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each experiment trains several networks one after the other, keeps each finished
 run as a file, and goes on where it was when the same command is given again.
+slices-cv, slices-count and volumes are tables 1 to 3 of the paper; suggest, which is
+not of the paper, asks whether the slices that `unet3d suggest` names teach more than
+evenly spaced or random ones.
 
-Example:
+Examples:
   unet3d experiment slices-cv image.tif labels.tif --unlabeled 0 -o cv --minutes 5
+  unet3d experiment suggest image.tif truth.tif -o suggest --iterations 150
 
 See also docs/experiments.md and: unet3d experiment slices-cv --help")]
 pub(crate) struct Experiment {

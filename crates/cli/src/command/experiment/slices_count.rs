@@ -20,8 +20,8 @@ Examples:
 
 A network is trained on each volume under each set-up, by default the paper's four:
 1,1,1 / 2,2,1 / 3,3,2 / 5,5,3 slices of the planes yz, xz, xy, that is across x, y, z.
-Slices are evenly spaced among those annotated; a smaller set-up's are among a larger
-one's. All set-ups are scored on the same voxels: where every voxel of the volume is
+The largest set-up's slices are evenly spaced among those annotated; each smaller one's
+are among the next larger one's, from the middle outwards. All set-ups are scored on the same voxels: where every voxel of the volume is
 annotated, those on no set-up's slices; else the annotated slices that no set-up uses.
 Beside the networks stands shape-based interpolation, which learns nothing.";
 
@@ -64,6 +64,8 @@ impl SlicesCount {
             protocol: Box::new(protocol),
             layout: Layout::BySetup,
             paper: paper::SLICES_COUNT,
+            // The set-ups that it has are found by their names.
+            is_papers: true,
             notes: vec![
                 "A network for each volume and set-up. Set-ups name slices of the planes yz, xz, xy (across x, y, z), as the paper does; a smaller set-up's slices are among a larger one's."
                     .into(),

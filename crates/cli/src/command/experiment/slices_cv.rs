@@ -63,6 +63,7 @@ impl SlicesCv {
             protocol: Box::new(protocol),
             layout: Layout::ByMethod,
             paper: paper::SLICES_CV,
+            is_papers: self.folds == 3,
             notes: vec![
                 "One network learns from all volumes; scored are the slices of the fold, over all their voxels together."
                     .into(),

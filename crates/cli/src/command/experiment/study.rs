@@ -41,6 +41,9 @@ pub(super) struct Study {
     pub(super) layout: Layout,
     /// What the paper found.
     pub(super) paper: paper::Table,
+    /// Whether the parts are made as the paper's were, so that its numbers may
+    /// stand beside ours.
+    pub(super) is_papers: bool,
     /// How the numbers came about, a sentence or two each.
     pub(super) notes: Vec<String>,
 }

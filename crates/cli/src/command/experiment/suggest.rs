@@ -1,9 +1,11 @@
 //! Does it pay to annotate what `suggest` names?
 //!
 //! Comes in: a volume whose truth is known everywhere. From two annotated slices
-//! a direction one more a direction is added each round, chosen by `suggest`, by
-//! even spacing or by chance; after each a network is trained from scratch with
-//! the same budget. Leaves: the IoU of every round, as CSV and as a table.
+//! a direction three more are added each round; after each a network is trained
+//! from scratch with the same budget. Leaves: the IoU of every round, as CSV and
+//! as a table. The three are the first three that the command `suggest` names,
+//! whatever their directions; or the best one of each direction; or one of each
+//! direction by even spacing or by chance.
 //!
 //! Even spacing is planned ahead: all slices of a round are spaced evenly anew,
 //! which nobody who annotates one by one can do. Scores are of the whole volume,
@@ -17,13 +19,16 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use unet3d_metrics::{Confusion, Scores};
-use unet3d_predict::suggest::{Strategy, suggest_one_each};
+use unet3d_predict::suggest::{SliceRef, Strategy, suggest, suggest_one_each};
+use unet3d_train::experiment::fingerprint;
 use unet3d_train::run::Sitting;
-use unet3d_train::{Budget, FillConfig, TrainConfig, fill};
+use unet3d_train::{Budget, Case, FillConfig, TrainConfig, fill};
 use unet3d_volume::labels::evenly_spaced;
-use unet3d_volume::{Annotated, LabelScheme, Labels, Volume};
+use unet3d_volume::{Annotated, Image, LabelScheme, Labels, Volume};
 
+use super::record;
 use crate::arguments::{Json, Machine};
 use crate::command::End;
 use crate::command::evaluate::same_shape;
@@ -38,6 +43,9 @@ use crate::watch::Watch;
 /// Slices a direction in the first round.
 const FIRST: usize = 2;
 
+/// Slices added each round: one a direction, or as many wherever.
+const ADDED: usize = 3;
+
 /// Steps of each training where nobody says: what two cores do in about a minute.
 const ITERATIONS: u64 = 150;
 
@@ -46,6 +54,12 @@ const ITERATIONS: u64 = 150;
 #[command(after_help = "\
 Example:
   unet3d experiment suggest image.tif truth.tif -o suggest/ --iterations 150
+
+Every way begins with two slices a direction and adds three a round:
+  ranked    the first three that `unet3d suggest` names, in whatever directions
+  one-each  the best of each direction by the same measure
+  even      all slices of a round evenly spaced anew
+  random    one of each direction, by chance
 
 Each round is kept in OUT; the same command goes on where it was ended.")]
 pub(crate) struct Suggest {
@@ -61,11 +75,11 @@ pub(crate) struct Suggest {
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
 
-    /// Slices a direction in the last round
+    /// The last round has three times as many slices: N a direction, but for `ranked`
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=50))]
     most: u64,
 
-    /// Seeds of training and of chance
+    /// Seeds of training and of chance (in place of --seed)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [0, 1, 2])]
     seeds: Vec<u64>,
 
@@ -81,22 +95,26 @@ pub(crate) struct Suggest {
 
 /// How slices are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Way {
     /// All strategies begin alike.
     Start,
-    Suggested,
+    /// As the command `suggest` ranks the slices of all directions together.
+    Ranked,
+    /// By the same measure, one of each direction.
+    OneEach,
     Even,
     Random,
 }
 
 impl Way {
-    const COMPARED: [Self; 3] = [Self::Suggested, Self::Even, Self::Random];
+    const COMPARED: [Self; 4] = [Self::Ranked, Self::OneEach, Self::Even, Self::Random];
 
     fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
-            Self::Suggested => "suggested",
+            Self::Ranked => "ranked",
+            Self::OneEach => "one-each",
             Self::Even => "even",
             Self::Random => "random",
         }
@@ -108,7 +126,7 @@ impl Way {
 struct Round {
     way: Way,
     seed: u64,
-    /// Annotated slices a direction.
+    /// Annotated slices a direction on average, a third of all.
     count: usize,
     /// Mean IoU of all voxels.
     iou: f64,
@@ -116,8 +134,9 @@ struct Round {
     iou_elsewhere: f64,
     /// What was annotated, along z, y, x.
     annotated: [Vec<usize>; 3],
-    /// What each strategy adds next.
-    suggested: Vec<(usize, usize)>,
+    /// What each strategy adds next, axis and index.
+    ranked: Vec<(usize, usize)>,
+    one_each: Vec<(usize, usize)>,
     random: Vec<(usize, usize)>,
 }
 
@@ -153,8 +172,9 @@ impl Suggest {
                         continue;
                     }
                     console.note(format_args!(
-                        "{}, {count} slices a direction, seed {seed}:",
-                        way.name()
+                        "{}, {} slices, seed {seed}:",
+                        way.name(),
+                        ADDED * count
                     ));
                     let mut watch =
                         Watch::new(console, interrupt.clone(), setting.config.memory_bytes);
@@ -180,20 +200,25 @@ impl Suggest {
                 }
             }
         }
-        output::write_file(
-            &self.out.join("suggest.csv"),
-            csv(&setting.rounds).as_bytes(),
-        )?;
-        let table = table(&setting.rounds, most);
+        // The folder may hold more: of other seeds, or of a larger --most.
+        let asked = |r: &&Round| self.seeds.contains(&r.seed) && r.count <= most;
+        let rounds: Vec<Round> = setting.rounds.iter().filter(asked).cloned().collect();
+        output::write_file(&self.out.join("suggest.csv"), csv(&rounds).as_bytes())?;
+        let table = table(&rounds, most);
         output::write_file(&self.out.join("suggest.md"), table.as_bytes())?;
         console.result(&table)?;
-        console.json(&setting.rounds)?;
+        console.json(&rounds)?;
         Ok(End::Done)
     }
 
     /// Reads and checks everything, and what is finished.
     fn setting(&self) -> anyhow::Result<Setting> {
         self.machine.engine()?;
+        ensure!(
+            self.learning.seed.is_none(),
+            "--seed: every way is trained with each of --seeds. Give --seeds {} instead.",
+            self.learning.seed.unwrap_or_default()
+        );
         let base = TrainConfig {
             budget: Budget::iterations(ITERATIONS),
             ..FillConfig::default().train
@@ -215,20 +240,7 @@ impl Suggest {
             "--most is {most}, but {source} has only {:?} slices. Ask for fewer.",
             truth.geometry.shape
         );
-        // What is finished is only comparable under one budget.
-        let said = config.to_toml()?;
-        let file = self.out.join("config.toml");
-        if file.exists() {
-            let then = fs::read_to_string(&file)
-                .with_context(|| format!("{}: cannot be read", file.display()))?;
-            ensure!(
-                then == said,
-                "{}: holds rounds of another configuration. Give the same flags, or another folder.",
-                self.out.display()
-            );
-        } else {
-            output::write_file(&file, said.as_bytes())?;
-        }
+        self.claim(&image, &truth, &config)?;
         let file = self.out.join("rounds.jsonl");
         let text = if file.exists() {
             fs::read_to_string(&file)
@@ -252,6 +264,28 @@ impl Suggest {
                 })?,
             file,
         })
+    }
+
+    /// Makes the folder this experiment's, or refuses one that holds rounds of
+    /// other data or settings: what is finished is only comparable under the same.
+    fn claim(&self, image: &Volume, truth: &Labels, config: &TrainConfig) -> anyhow::Result<()> {
+        let normalised = Image::from_volume(image, &config.normalise)?;
+        let case = Case::new("volume", normalised, truth.clone())?;
+        let about = json!({
+            "experiment": "suggest",
+            "data": fingerprint(&[case]),
+            // Every round has a seed of its own.
+            "train": TrainConfig { seed: 0, ..config.clone() },
+        });
+        let file = self.out.join("experiment.json");
+        let has_rounds = self.out.join("rounds.jsonl").exists();
+        ensure!(
+            file.exists() || !has_rounds,
+            "{}: holds rounds, but not of what (experiment.json is missing). Give another folder (-o).",
+            self.out.display()
+        );
+        record::check_experiment(&file, &about)?;
+        output::write_file(&file, &serde_json::to_vec_pretty(&about)?)
     }
 }
 
@@ -293,10 +327,10 @@ impl Setting {
             let scores = Scores::new(&confusion, &self.truth.classes);
             scores.mean_iou.context("nothing is left to score")
         };
-        let next = |strategy: Strategy| -> Vec<(usize, usize)> {
-            let slices = suggest_one_each(&doubts, &labels, strategy);
+        let places = |slices: Vec<SliceRef>| -> Vec<(usize, usize)> {
             slices.iter().map(|s| (s.axis, s.index)).collect()
         };
+        let one_each = |strategy| places(suggest_one_each(&doubts, &labels, strategy));
         Ok(Some(Round {
             way,
             seed,
@@ -304,9 +338,10 @@ impl Setting {
             iou: iou(None)?,
             iou_elsewhere: iou(Some(&labels))?,
             annotated,
-            suggested: next(Strategy::Uncertainty),
+            ranked: places(suggest(&doubts, &labels, ADDED, Strategy::Uncertainty)),
+            one_each: one_each(Strategy::Uncertainty),
             // Another seed each round, or it would draw alike.
-            random: next(Strategy::Random(seed.wrapping_add(1000 * count as u64))),
+            random: one_each(Strategy::Random(seed.wrapping_add(1000 * count as u64))),
         }))
     }
 
@@ -321,7 +356,8 @@ impl Setting {
         let mut annotated = before.annotated.clone();
         let next = match way {
             Way::Random => &before.random,
-            _ => &before.suggested,
+            Way::OneEach => &before.one_each,
+            Way::Ranked | Way::Start | Way::Even => &before.ranked,
         };
         for (axis, index) in next {
             annotated[*axis].push(*index);
@@ -346,7 +382,7 @@ fn csv(rounds: &[Round]) -> String {
             "{},{},{},{:.5},{:.5}",
             r.way.name(),
             r.seed,
-            r.count,
+            ADDED * r.count,
             r.iou,
             r.iou_elsewhere
         );
@@ -356,13 +392,13 @@ fn csv(rounds: &[Round]) -> String {
 
 /// Means over the seeds, with their standard deviation.
 fn table(rounds: &[Round], most: usize) -> String {
-    let mut out = String::from("| slices a direction |");
+    let mut out = String::from("| slices |");
     Way::COMPARED.iter().for_each(|way| {
         let _ = write!(out, " {} |", way.name());
     });
-    out.push_str("\n|---|---|---|---|\n");
+    out.push_str("\n|---|---|---|---|---|\n");
     for count in FIRST..=most {
-        let _ = write!(out, "| {count} |");
+        let _ = write!(out, "| {} |", ADDED * count);
         for way in Way::COMPARED {
             let way = if count == FIRST { Way::Start } else { way };
             let of_way = rounds.iter().filter(|r| r.way == way && r.count == count);
@@ -399,7 +435,8 @@ mod tests {
             iou,
             iou_elsewhere: iou,
             annotated: [vec![1], vec![2], vec![3]],
-            suggested: vec![(0, 5), (1, 6)],
+            ranked: vec![(0, 5), (0, 6), (0, 7)],
+            one_each: vec![(0, 5), (1, 6)],
             random: vec![(2, 7)],
         }
     }
@@ -409,20 +446,20 @@ mod tests {
         let rounds = [
             round(Way::Start, 0, 2, 0.5),
             round(Way::Start, 1, 2, 0.7),
-            round(Way::Suggested, 0, 3, 0.8),
+            round(Way::OneEach, 0, 3, 0.8),
         ];
         let table = table(&rounds, 3);
         assert!(
-            table.contains("| 2 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.600 ± 0.141 |"),
+            table.contains("| 6 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.600 ± 0.141 | 0.600 ± 0.141 |"),
             "{table}"
         );
-        assert!(table.contains("| 3 | 0.800 | | |"), "{table}");
+        assert!(table.contains("| 9 | | 0.800 | | |"), "{table}");
         assert_eq!(csv(&rounds).lines().count(), 4);
         let line = serde_json::to_string(&rounds[2]).unwrap();
         let back: Round = serde_json::from_str(&line).unwrap();
         assert_eq!(
-            (back.way, back.suggested),
-            (Way::Suggested, vec![(0, 5), (1, 6)])
+            (back.way, back.one_each),
+            (Way::OneEach, vec![(0, 5), (1, 6)])
         );
     }
 }

@@ -92,6 +92,10 @@ impl Volumes {
                 &self.common.networks(&Comparison::ALL),
                 &[Baseline::LocationPrior],
             ),
+            // One of three volumes is left out.
+            is_papers: data.cases.len() == 3
+                && protocol.tested().len() == 3
+                && protocol.tested().iter().all(|cases| cases.len() == 1),
             protocol: Box::new(protocol),
             layout: Layout::ByMethod,
             paper: paper::VOLUMES,
