@@ -81,6 +81,17 @@ impl DataFlags {
             is_validate: has_split.then_some(is_validate),
         })
     }
+
+    /// The same with labels thinned out to the slices asked for.
+    pub(super) fn read_thinned(&self, normalise: &Normalise) -> anyhow::Result<Data> {
+        let mut data = self.read(normalise)?;
+        if let Some(slices) = self.slices {
+            for case in &mut data.cases {
+                case.labels = case.labels.sparsify(slices);
+            }
+        }
+        Ok(data)
+    }
 }
 
 /// The data set at `path`, as `train` finds it.

@@ -21,8 +21,9 @@ Examples:
 A network is trained on each volume under each set-up, by default the paper's four:
 1,1,1 / 2,2,1 / 3,3,2 / 5,5,3 slices of the planes yz, xz, xy, that is across x, y, z.
 The largest set-up's slices are evenly spaced among those annotated; each smaller one's
-are among the next larger one's, from the middle outwards. All set-ups are scored on the same voxels: where every voxel of the volume is
-annotated, those on no set-up's slices; else the annotated slices that no set-up uses.
+are among the next larger one's, from the middle outwards. All set-ups are scored on
+the same voxels: where every voxel of the volume is annotated, those on no set-up's
+slices; else the annotated slices that no set-up uses.
 Beside the networks stands shape-based interpolation, which learns nothing.";
 
 /// How many annotated slices it takes, each volume by itself (table 2)
@@ -42,12 +43,7 @@ impl SlicesCount {
     /// Plans and runs.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let base = self.common.base()?;
-        let mut data = self.common.data.read(&base.normalise)?;
-        if let Some(slices) = self.common.data.slices {
-            for case in &mut data.cases {
-                case.labels = case.labels.sparsify(slices);
-            }
-        }
+        let data = self.common.data.read_thinned(&base.normalise)?;
         let setups = match self.setups.is_empty() {
             true => PAPER_SETUPS.to_vec(),
             false => self.setups.clone(),

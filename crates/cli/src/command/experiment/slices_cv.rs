@@ -40,12 +40,7 @@ impl SlicesCv {
     /// Plans and runs.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let base = self.common.base()?;
-        let mut data = self.common.data.read(&base.normalise)?;
-        if let Some(slices) = self.common.data.slices {
-            for case in &mut data.cases {
-                case.labels = case.labels.sparsify(slices);
-            }
-        }
+        let data = self.common.data.read_thinned(&base.normalise)?;
         let protocol = experiment::SlicesCv::new(&data.cases, self.folds)?;
         let slices: usize = protocol.folds().iter().map(Vec::len).sum();
         let study = Study {

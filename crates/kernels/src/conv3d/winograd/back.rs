@@ -8,9 +8,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cut::Cut;
+use super::cut::{Cut, within};
 use super::form::MOST;
-use super::input::within;
 use super::stage::Stage;
 use super::tile::{self, Buffer, Tiles, load};
 use crate::micro::{Aligned, row_of, stream, streamed};
@@ -100,12 +99,9 @@ impl WithSimd for Back<'_> {
         for o0 in (0..width).step_by(group) {
             stage.fetch::<S>(p, tiles, o0);
             for t in 0..tiles {
-                let place = within(many, t);
-                let start: [usize; 3] =
-                    std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
-                let inside: [usize; 3] =
-                    std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
-                let place = std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
+                let (start, inside) = cut.outputs_of((first, many), t, y.space);
+                let place: [usize; 3] =
+                    std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
                 let to = shape.at(n, place) + c0;
                 let is_read = (0..3).all(|axis| {
                     place[axis] < outputs.read.end[axis]

@@ -19,7 +19,7 @@ use pulp::{Simd, WithSimd};
 use super::cut::Cut;
 use super::form::{self, MOST};
 use super::forward::tiles;
-use super::input::{Load, region, within};
+use super::input::{Load, region};
 use super::stage::{self, Stage};
 use super::tile::{self, Buffer, Lines, Tiles, load};
 use crate::conv3d::{Context, Problem, Size};
@@ -392,11 +392,7 @@ impl WithSimd for Gradients<'_> {
         let (tiles, group, width) = (many.iter().product(), stage.group(), self.channels.len());
         for o0 in (0..width).step_by(group) {
             for t in 0..tiles {
-                let place = within(many, t);
-                let start: [usize; 3] =
-                    std::array::from_fn(|axis| (first[axis] + place[axis]) * cut.m[axis]);
-                let inside: [usize; 3] =
-                    std::array::from_fn(|axis| cut.m[axis].min(y.space[axis] - start[axis]));
+                let (start, inside) = cut.outputs_of((first, many), t, y.space);
                 for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
                     let from = y.at(n, start) + self.channels.start + o;
                     let gradients = if inside == cut.m {

@@ -87,6 +87,28 @@ impl Cut {
         let many = std::array::from_fn(|axis| self.block[axis].min(self.tiles[axis] - first[axis]));
         (n, first, many)
     }
+
+    /// First output of tile `t` of a block (its first tile, its tiles along each axis),
+    /// and how many of the tile's outputs are among the convolution's, `[d, h, w]`.
+    #[inline(always)]
+    pub(super) fn outputs_of(
+        &self,
+        (first, many): ([usize; 3], [usize; 3]),
+        t: usize,
+        all: [usize; 3],
+    ) -> ([usize; 3], [usize; 3]) {
+        let place = within(many, t);
+        let start: [usize; 3] =
+            std::array::from_fn(|axis| (first[axis] + place[axis]) * self.m[axis]);
+        let inside = std::array::from_fn(|axis| self.m[axis].min(all[axis] - start[axis]));
+        (start, inside)
+    }
+}
+
+/// The place of number `t` in a box of `many` along each axis.
+#[inline(always)]
+pub(super) fn within(many: [usize; 3], t: usize) -> [usize; 3] {
+    [t / (many[1] * many[2]), t / many[2] % many[1], t % many[2]]
 }
 
 /// The tiles of a block along each axis, at most `most` in all, so that products

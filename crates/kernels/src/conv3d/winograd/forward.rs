@@ -10,7 +10,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "tasks write boxes of the output and chunks of all blocks, which are no contiguous parts"
+    reason = "a frequency of a batch is read by one task of many"
 )]
 
 use pulp::{Simd, WithSimd};

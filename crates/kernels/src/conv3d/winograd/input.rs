@@ -8,7 +8,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cut::Cut;
+use super::cut::{Cut, within};
 use super::stage::Stage;
 use super::tile::{self, Buffer, Lines, Tiles};
 use crate::conv3d::{Problem, Size};
@@ -99,10 +99,4 @@ impl WithSimd for Load<'_> {
             unsafe { stage.send::<S>(v, many.iter().product(), c0 + channels) };
         }
     }
-}
-
-/// The place of tile `t` of a block of `many` tiles along each axis.
-#[inline(always)]
-pub(super) fn within(many: [usize; 3], t: usize) -> [usize; 3] {
-    [t / (many[1] * many[2]), t / many[2] % many[1], t % many[2]]
 }
