@@ -33,6 +33,23 @@ pub(crate) fn interval(expected: &Estimate) -> String {
     }
 }
 
+/// Which classes nothing can be said of, in a sentence; `None` where there is none.
+pub(crate) fn not_shown(expected: &Estimate) -> Option<String> {
+    let names = expected.not_shown.iter();
+    let names: Vec<&str> = names
+        .map(|c| expected.scores.classes[*c].name.as_str())
+        .collect();
+    let (last, others) = names.split_last()?;
+    let named = match others {
+        [] => (*last).to_owned(),
+        _ => format!("{} or {last}", others.join(", ")),
+    };
+    Some(format!(
+        "The held-out slices do not show {named}: how good that is cannot be said, \
+         and the mean is of the other classes. Annotate further slices that show it."
+    ))
+}
+
 /// Scores to expect, of each class and their mean, with their intervals.
 pub(crate) fn table(expected: &Estimate) -> String {
     let row = |name: &str, iou: String, dice: Option<f64>, voxels: u64| {

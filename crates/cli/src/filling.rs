@@ -194,6 +194,9 @@ fn tell(
                 slices_held_out(result)
             ))?;
             console.result(format_args!("{}\n", expectation::table(expected)))?;
+            if let Some(sentence) = expectation::not_shown(expected) {
+                console.result(format_args!("{sentence}\n"))?;
+            }
             console.result(format_args!("{}\n", expectation::trust(expected)))?;
         }
         None => {}
@@ -318,11 +321,15 @@ fn page<'a>(
     };
     let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
     let quality = Quality {
-        measured_on: [Some(measured_on(result, measured)), beside(result)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" "),
+        measured_on: [
+            Some(measured_on(result, measured)),
+            result.expected.as_ref().and_then(expectation::not_shown),
+            beside(result),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" "),
         mean_iou: shown.and_then(|s| s.mean_iou),
         interval: (result.expected.as_ref())
             .filter(|_| measured.is_none())
