@@ -84,7 +84,7 @@ fn interpolated(annotation: &Labels, test: &Labels) -> Result<Vec<Label>, Error>
 /// its slices, or hardly a slice would count as annotated: each voxel there gets
 /// the class of the nearest one along the slice. What was held out is not looked
 /// at, only where.
-fn close_crossings(annotation: &Labels, test: &Labels) -> Labels {
+pub(crate) fn close_crossings(annotation: &Labels, test: &Labels) -> Labels {
     let shape = annotation.geometry.shape;
     let mut whole = annotation.clone();
     for (label, held) in whole.voxels.iter_mut().zip(&test.voxels) {
