@@ -26,7 +26,7 @@ fn with_interval(value: Option<f64>, interval: Option<[f64; 2]>) -> String {
 pub(crate) fn interval(expected: &Estimate) -> String {
     match expected.interval {
         Some([low, high]) => format!(
-            "In {:.0} of 100 volumes filled like this one the true mean IoU lies between {low:.2} and {high:.2}.",
+            "The true mean IoU probably lies between {low:.2} and {high:.2} (of 100 such statements about {:.0} hold).",
             100.0 * COVERAGE
         ),
         None => "Too little was held out to say how far from that the truth may lie.".into(),
