@@ -212,7 +212,7 @@ fn tell(
         .collect();
     console.result(console::table(&rows, "<<"))?;
     console.result("\nNext:")?;
-    for (sentence, command) in next(paths, &filling.scheme_flag, measured.is_some()) {
+    for (sentence, command) in next(filling, measured.is_some()) {
         console.result(format_args!("  {sentence}\n    {command}"))?;
     }
     Ok(())
@@ -266,7 +266,10 @@ fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
     out
 }
 
-fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
+fn next(filling: &Filling, demo: bool) -> Vec<(String, String)> {
+    let (paths, flag) = (&filling.paths, &filling.scheme_flag);
+    // What the model is calibrated for.
+    let mirrored = if filling.mirrored { " --mirrored" } else { "" };
     let mut out = Vec::new();
     if demo {
         out.push((
@@ -278,7 +281,7 @@ fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
             "Not good enough? See which slices to annotate next, annotate them, and train longer:"
                 .into(),
             format!(
-                "unet3d suggest {} {} {} {flag}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
+                "unet3d suggest {} {} {} {flag}{mirrored}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
                 paths.model.display(),
                 paths.image.display(),
                 paths.labels.display(),
@@ -392,7 +395,7 @@ fn page<'a>(
             .filter_map(|v| Some((v.step, v.mean_iou?)))
             .collect(),
         written: written(paths, measured.is_some()),
-        next: next(paths, &filling.scheme_flag, measured.is_some()),
+        next: next(filling, measured.is_some()),
     }
 }
 

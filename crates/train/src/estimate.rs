@@ -244,6 +244,7 @@ fn calibrate(
             temperature: 1.0,
             ece_before,
             ece_after: ece_before,
+            mirrored: evidence.mirrored,
         };
         return (calibration, before.clone(), before);
     }
@@ -251,6 +252,7 @@ fn calibrate(
         temperature: known(evidence, weights).temperature(),
         ece_before,
         ece_after,
+        mirrored: evidence.mirrored,
     };
     (calibration, before, after)
 }

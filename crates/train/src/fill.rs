@@ -220,7 +220,8 @@ pub fn fill(
             None,
         ),
         Some(truth) => {
-            let mut evidence = Evidence::new(labels, truth, &trained_on);
+            let mut evidence =
+                Evidence::new(labels, truth, &trained_on).of_mirrored(config.mirrored);
             let prediction =
                 predict_before(&model, image, &plain, threads, &mut progress, &mut evidence)?;
             let seed = config.train.seed;
