@@ -26,11 +26,28 @@ fn with_interval(value: Option<f64>, interval: Option<[f64; 2]>) -> String {
 pub(crate) fn interval(expected: &Estimate) -> String {
     match expected.interval {
         Some([low, high]) => format!(
-            "In {:.0} of 100 volumes filled like this one the true mean IoU lies between {low:.2} and {high:.2}.",
+            "The true mean IoU probably lies between {low:.2} and {high:.2} (of 100 such statements about {:.0} hold).",
             100.0 * COVERAGE
         ),
         None => "Too little was held out to say how far from that the truth may lie.".into(),
     }
+}
+
+/// Which classes nothing can be said of, in a sentence; `None` where there is none.
+pub(crate) fn not_shown(expected: &Estimate) -> Option<String> {
+    let names = expected.not_shown.iter();
+    let names: Vec<&str> = names
+        .map(|c| expected.scores.classes[*c].name.as_str())
+        .collect();
+    let (last, others) = names.split_last()?;
+    let named = match others {
+        [] => (*last).to_owned(),
+        _ => format!("{} or {last}", others.join(", ")),
+    };
+    Some(format!(
+        "The held-out slices do not show {named}: how good that is cannot be said, \
+         and the mean is of the other classes. Annotate further slices that show it."
+    ))
 }
 
 /// Scores to expect, of each class and their mean, with their intervals.

@@ -194,6 +194,9 @@ fn tell(
                 slices_held_out(result)
             ))?;
             console.result(format_args!("{}\n", expectation::table(expected)))?;
+            if let Some(sentence) = expectation::not_shown(expected) {
+                console.result(format_args!("{sentence}\n"))?;
+            }
             console.result(format_args!("{}\n", expectation::trust(expected)))?;
         }
         None => {}
@@ -209,7 +212,7 @@ fn tell(
         .collect();
     console.result(console::table(&rows, "<<"))?;
     console.result("\nNext:")?;
-    for (sentence, command) in next(paths, &filling.scheme_flag, measured.is_some()) {
+    for (sentence, command) in next(filling, measured.is_some()) {
         console.result(format_args!("  {sentence}\n    {command}"))?;
     }
     Ok(())
@@ -263,7 +266,10 @@ fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
     out
 }
 
-fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
+fn next(filling: &Filling, demo: bool) -> Vec<(String, String)> {
+    let (paths, flag) = (&filling.paths, &filling.scheme_flag);
+    // What the model is calibrated for.
+    let mirrored = if filling.mirrored { " --mirrored" } else { "" };
     let mut out = Vec::new();
     if demo {
         out.push((
@@ -275,7 +281,7 @@ fn next(paths: &Paths, flag: &str, demo: bool) -> Vec<(String, String)> {
             "Not good enough? See which slices to annotate next, annotate them, and train longer:"
                 .into(),
             format!(
-                "unet3d suggest {} {} {} {flag}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
+                "unet3d suggest {} {} {} {flag}{mirrored}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
                 paths.model.display(),
                 paths.image.display(),
                 paths.labels.display(),
@@ -318,11 +324,15 @@ fn page<'a>(
     };
     let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
     let quality = Quality {
-        measured_on: [Some(measured_on(result, measured)), beside(result)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" "),
+        measured_on: [
+            Some(measured_on(result, measured)),
+            result.expected.as_ref().and_then(expectation::not_shown),
+            beside(result),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" "),
         mean_iou: shown.and_then(|s| s.mean_iou),
         interval: (result.expected.as_ref())
             .filter(|_| measured.is_none())
@@ -385,7 +395,7 @@ fn page<'a>(
             .filter_map(|v| Some((v.step, v.mean_iou?)))
             .collect(),
         written: written(paths, measured.is_some()),
-        next: next(paths, &filling.scheme_flag, measured.is_some()),
+        next: next(filling, measured.is_some()),
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn calibration_error(
     if volume.geometry.shape != shape || volume.channels != classes {
         bail!(
             "--probabilities {}: shape {:?} [z, y, x] with {} channels, the truth has {shape:?} and {classes} classes; \
-             both must be the same. Were they made by `unet3d predict --probabilities` of the same image?",
+             both must be the same. Were they made by `unet3d predict --probabilities` of the same image? \
+             Where the truth does not show every class of the model, name them all with --classes.",
             path.display(),
             volume.geometry.shape,
             volume.channels,

@@ -615,7 +615,7 @@ fn probabilities_of_another_shape() {
     refused(
         &folder,
         "evaluate @truth.npy @truth.npy --dense --probabilities @p.npy",
-        &["p.npy", "1 channels", "2 classes"],
+        &["p.npy", "1 channels", "2 classes", "--classes"],
     );
 }
 

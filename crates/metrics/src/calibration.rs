@@ -32,6 +32,10 @@ pub struct Calibration {
     pub ece_before: f64,
     /// The same with it, measured on voxels that it was not fitted on.
     pub ece_after: f64,
+    /// Whether it was fitted on means over mirror images, which are less certain than
+    /// single predictions: it holds for these alone, or for those alone.
+    #[serde(default)]
+    pub mirrored: bool,
 }
 
 /// Voxels of which the truth is known.

@@ -85,6 +85,19 @@ impl Scores {
                 class.dice = Some(2.0 * iou / (1.0 + iou));
             }
         }
+        self.with_means()
+    }
+
+    /// The same without IoU and Dice of the classes that are not `known`; the means
+    /// are over the others.
+    pub fn only(mut self, known: &[bool]) -> Self {
+        for (class, _) in self.classes.iter_mut().zip(known).filter(|(_, k)| !**k) {
+            (class.iou, class.dice) = (None, None);
+        }
+        self.with_means()
+    }
+
+    fn with_means(mut self) -> Self {
         self.mean_iou = mean(self.classes.iter().map(|c| c.iou));
         self.mean_dice = mean(self.classes.iter().map(|c| c.dice));
         self.classes_averaged = self.classes.iter().filter(|c| c.iou.is_some()).count();

@@ -141,7 +141,8 @@ impl Joined {
         let rows = sample.chunks_exact(of_class);
         let targets = target.chunks_exact(of_class / classes);
         for (class, (sample, target)) in rows.zip(targets).enumerate() {
-            // Where a class was never predicted in the sample, it counts as right.
+            // Where a class was never predicted in the sample, it counts as right;
+            // `iou` says nothing of a class that the sample does not show at all.
             let mut right = vec![0.0; classes];
             right[class] = 1.0;
             let all = shares(sample, &right, f64::MIN_POSITIVE);
@@ -157,6 +158,33 @@ impl Joined {
             }
         }
         out
+    }
+
+    /// Whether each class is in `sample` (`[joined stratum, truth]`), as the truth
+    /// or as what was predicted.
+    pub fn shown(&self, sample: &[f64]) -> Vec<bool> {
+        let of_class = (BORDERS.len() + 1) * CERTAINTIES;
+        let mut shown = vec![false; self.classes];
+        for (i, _) in sample.iter().enumerate().filter(|(_, n)| **n > 0.0) {
+            let (stratum, truth) = (i / self.classes, i % self.classes);
+            shown[stratum / of_class] = true;
+            shown[truth] = true;
+        }
+        shown
+    }
+
+    /// Expected IoU of each class of the prediction that [`confusion`] is about;
+    /// `None` of a class that `sample` does not show, of which it can say nothing,
+    /// and as [`iou()`].
+    ///
+    /// [`confusion`]: Self::confusion
+    ///
+    /// # Panics
+    /// When counts are not as many as strata.
+    pub fn iou(&self, sample: &[f64], target: &[u64]) -> Vec<Option<f64>> {
+        let expected = iou(&self.confusion(sample, target), self.classes);
+        let known = expected.into_iter().zip(self.shown(sample));
+        known.map(|(iou, shown)| iou.filter(|_| shown)).collect()
     }
 }
 
@@ -224,6 +252,25 @@ mod tests {
         // 1,000 + 4,500 of 10,000; borrowing moves it by a few voxels.
         let iou = iou(&confusion, 2)[1].unwrap();
         assert!((iou - 0.55).abs() < 0.003, "{iou}");
+    }
+
+    #[test]
+    fn of_a_class_that_the_sample_does_not_show_nothing_is_said() {
+        let stratum = |class| Stratum::new(class, 0.9, 50).index();
+        let mut seen = vec![0; Stratum::count(3)];
+        seen[stratum(0)] = 100;
+        let joined = Joined::new(3, &seen);
+        // Class 0 is predicted and mostly right, 1 is missed, 2 is in neither.
+        let mut sample = vec![0.0; joined.count() * 3];
+        sample[joined.index(stratum(0)) * 3] = 75.0;
+        sample[joined.index(stratum(0)) * 3 + 1] = 25.0;
+        let mut target = seen.clone();
+        target[stratum(2)] = 50;
+        let target = joined.join(&target);
+        assert_eq!(joined.shown(&sample), [true, true, false]);
+        let found = joined.iou(&sample, &target);
+        assert!((found[0].unwrap() - 0.75).abs() < 1e-9, "{found:?}");
+        assert_eq!(found[1..], [Some(0.0), None]);
     }
 
     #[test]

@@ -46,9 +46,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Temperature of the probabilities, 1 where none was fitted.
-    pub fn temperature(&self) -> f64 {
-        self.calibration.map_or(1.0, |c| c.temperature)
+    /// Temperature of the probabilities of a prediction that is a mean over mirror
+    /// images or is not, 1 where none was fitted to such.
+    pub fn temperature(&self, mirrored: bool) -> f64 {
+        let fitted = self.calibration.filter(|c| c.mirrored == mirrored);
+        fitted.map_or(1.0, |c| c.temperature)
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Prediction {
     /// The most probable class, `[z, y, x]`; of equals the one with the lowest index.
     pub labels: Vec<Label>,
     /// Probability of each class, `[z, y, x, class]`, where asked for; calibrated
-    /// where the model is.
+    /// where the model is, for predictions as mirrored as this one.
     pub probabilities: Option<Vec<f32>>,
     /// Entropy of these probabilities, `[z, y, x]`, where asked for: 0 where one
     /// class is certain, 1 where all are equally probable.
@@ -64,7 +64,8 @@ pub struct Prediction {
     pub tiles: usize,
     /// Memory computed before the first tile: network, tile and results.
     pub peak_bytes: u64,
-    /// Why the result may be poor, in words; see [`check_fit`].
+    /// Why the result may be poor, in words; see [`check_fit`]. Also where
+    /// probabilities are not calibrated because the model is for another kind of them.
     pub warnings: Vec<String>,
     /// Where the time went, over all tiles, where asked for.
     pub profile: Option<Profile>,
@@ -114,7 +115,8 @@ pub fn predict_before(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     witness: &mut dyn Witness,
 ) -> Result<Prediction, Error> {
-    let warnings = check_fit(model, image.channels, &image.geometry)?;
+    let mut warnings = check_fit(model, image.channels, &image.geometry)?;
+    warnings.extend(not_calibrated(model, options));
     check_samples(image)?;
     let shape = image.geometry.shape;
     let tiling = Tiling::new(model, shape, options, threads)?;
@@ -166,7 +168,7 @@ pub fn predict_before(
             classes,
             tile: &tile,
             logits,
-            temperature: model.pipeline.temperature(),
+            temperature: model.pipeline.temperature(options.mirrored),
         };
         stitch.labels(threads, &mut labels)?;
         if let Some(probabilities) = &mut probabilities {
@@ -187,6 +189,24 @@ pub fn predict_before(
         peak_bytes: tiling.peak_bytes(),
         warnings,
         profile: executor.profile().cloned(),
+    })
+}
+
+/// A warning where probabilities matter and the model's temperature was fitted on
+/// predictions that are mirrored and this one is not, or the reverse.
+fn not_calibrated(model: &Model, options: &Options) -> Option<String> {
+    let calibration = model.pipeline.calibration?;
+    let wanted = options.probabilities || options.uncertainty;
+    let other = calibration.mirrored != options.mirrored && calibration.temperature != 1.0;
+    let (of, this, remedy) = match calibration.mirrored {
+        true => ("mirrored", "without mirror images", "mirrored as well"),
+        false => ("plain", "mirrored", "without mirror images"),
+    };
+    (wanted && other).then(|| {
+        format!(
+            "certainty is as the network gives it: the model is calibrated for {of} predictions, this one is {this}. \
+             Predict {remedy} to have it calibrated"
+        )
     })
 }
 

@@ -58,6 +58,7 @@ fn a_temperature_softens_probabilities_and_leaves_labels() {
         temperature: 2.0,
         ece_before: 0.1,
         ece_after: 0.01,
+        mirrored: false,
     });
     let soft = run(&model, &image, &options());
     assert_eq!(plain.labels, soft.labels);
@@ -79,9 +80,46 @@ fn a_temperature_softens_probabilities_and_leaves_labels() {
         temperature: 0.0,
         ece_before: 0.0,
         ece_after: 0.0,
+        mirrored: false,
     });
     let error = model.to_bytes().unwrap_err().to_string();
     assert!(error.contains("pipeline.calibration"), "{error}");
+}
+
+#[test]
+fn a_temperature_is_for_predictions_as_mirrored_as_those_it_was_fitted_on() {
+    let mut model = model(Padding::Same, Normalisation::None, two_levels());
+    let image = image([12, 16, 16], 2);
+    for fitted_on in [false, true] {
+        for mirrored in [false, true] {
+            let options = Options {
+                mirrored,
+                ..options()
+            };
+            model.pipeline.calibration = None;
+            let plain = run(&model, &image, &options);
+            model.pipeline.calibration = Some(Calibration {
+                temperature: 2.0,
+                ece_before: 0.1,
+                ece_after: 0.01,
+                mirrored: fitted_on,
+            });
+            let found = run(&model, &image, &options);
+            let is_used = plain.probabilities != found.probabilities;
+            assert_eq!(is_used, fitted_on == mirrored);
+            let warned = found.warnings.iter().any(|w| w.contains("calibrated for"));
+            assert_eq!(warned, fitted_on != mirrored, "{:?}", found.warnings);
+            let labels_only = Options {
+                mirrored,
+                ..Options::default()
+            };
+            assert!(run(&model, &image, &labels_only).warnings.is_empty());
+        }
+    }
+    // Files written before say nothing of it: they were fitted on plain ones.
+    let old = r#"{"temperature":2.0,"ece_before":0.1,"ece_after":0.0}"#;
+    let old: Calibration = serde_json::from_str(old).unwrap();
+    assert!(!old.mirrored);
 }
 
 /// The image with x reversed.

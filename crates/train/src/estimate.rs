@@ -12,7 +12,7 @@
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_metrics::calibration::Known;
 use unet3d_metrics::interval::{Block, Estimated, combine, interval, spread};
-use unet3d_metrics::strata::{BORDERS, Joined, STEPS, iou};
+use unet3d_metrics::strata::{BORDERS, Joined, STEPS};
 use unet3d_metrics::{Calibration, Confusion, Reliability, Scores};
 use unet3d_volume::Class;
 
@@ -31,8 +31,12 @@ const WORTH_IT: f64 = 0.5;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     /// Expected on the voxels that were not annotated, the numbers of voxels too;
-    /// where all are annotated, on those held out.
+    /// where all are annotated, on those held out. A class that is not shown there
+    /// has none, and the means are over the others.
     pub scores: Scores,
+    /// Indices of the classes that the voxels held out show neither as the truth nor
+    /// as predicted: nothing can be said of these.
+    pub not_shown: Vec<usize>,
     /// Holds the mean IoU with the probability
     /// [`COVERAGE`](unet3d_metrics::interval::COVERAGE); `None` where too little is
     /// known to say.
@@ -73,40 +77,46 @@ impl Estimate {
         let target_joined = joined.join(target);
 
         let blocks = blocks(evidence, &places, &strata, &joined);
-        let confusion = |sample: &[f64]| joined.confusion(sample, &target_joined);
         let mut sample = vec![0.0; joined.count() * evidence.classes];
         for (at, n) in blocks.iter().flat_map(|block| &block.counts) {
             sample[*at] += n;
         }
-        let all = |sample: &[f64]| numbers(&iou(&confusion(sample), evidence.classes));
-        let spreads = spread(
+        let iou = |sample: &[f64]| joined.iou(sample, &target_joined);
+        let expected = iou(&sample);
+        let mut spreads = spread(
             &blocks,
             sample.len(),
-            all,
+            |draw| numbers_of_draw(&iou(draw), &expected),
             &mut generator(seed, Stream::Blocks, 0),
         );
+        let mut classes_known = expected.iter().zip(&spreads[1..]);
+        if classes_known.any(|(iou, spread)| iou.is_some() && spread.is_none()) {
+            spreads[0] = None;
+        }
         let by_slice: Vec<_> = evidence
             .trained_on
             .iter()
-            .map(|n| all(&joined.join_known(n)))
+            .map(|n| numbers(&iou(&joined.join_known(n)), &expected))
             .collect();
         let slices_held_out = slices.iter().map(Vec::len).sum();
-        let estimates: Vec<Option<Estimated>> = (all(&sample).into_iter().enumerate())
-            .map(|(i, value)| {
-                let held_out = Estimated {
-                    value: value?,
-                    spread: spreads[i]?,
-                };
-                let trained_on: Vec<f64> = by_slice.iter().filter_map(|n| n[i]).collect();
-                Some(combine(held_out, slices_held_out, &trained_on))
-            })
-            .collect();
-        let counts: Vec<u64> = confusion(&sample)
-            .iter()
+        let estimates: Vec<Option<Estimated>> =
+            (numbers(&expected, &expected).into_iter().enumerate())
+                .map(|(i, value)| {
+                    let held_out = Estimated {
+                        value: value?,
+                        spread: spreads[i]?,
+                    };
+                    let trained_on: Vec<f64> = by_slice.iter().filter_map(|n| n[i]).collect();
+                    Some(combine(held_out, slices_held_out, &trained_on))
+                })
+                .collect();
+        let counts: Vec<u64> = (joined.confusion(&sample, &target_joined).iter())
             .map(|n| n.round() as u64)
             .collect();
+        let shown = joined.shown(&sample);
         let scores = Scores::new(&Confusion::of_counts(evidence.classes, &counts), classes)
-            .with_iou(|class| estimates[class + 1].map(|e| e.value));
+            .with_iou(|class| estimates[class + 1].map(|e| e.value))
+            .only(&shown);
 
         let weights = weights(&strata, &seen, target);
         let (calibration, before, after) = calibrate(evidence, &places, &weights);
@@ -115,6 +125,7 @@ impl Estimate {
                 .map(|(mean, value)| interval(Estimated { value, ..mean })),
             class_intervals: estimates[1..].iter().map(|e| e.map(interval)).collect(),
             scores,
+            not_shown: (0..evidence.classes).filter(|c| !shown[*c]).collect(),
             held_out: held_out(evidence, classes),
             calibration,
             reliability_before: before,
@@ -123,10 +134,24 @@ impl Estimate {
     }
 }
 
-/// The mean first, then each class.
-fn numbers(iou: &[Option<f64>]) -> Vec<Option<f64>> {
-    let found: Vec<f64> = iou.iter().flatten().copied().collect();
-    let mean = (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64);
+/// The mean first, then each class. The mean is over the classes that are
+/// `expected`, and there is none where one of them is not shown: of other classes it
+/// would be another number.
+fn numbers(iou: &[Option<f64>], expected: &[Option<f64>]) -> Vec<Option<f64>> {
+    let averaged = iou.iter().zip(expected).filter(|(_, e)| e.is_some());
+    let found: Option<Vec<f64>> = averaged.map(|(iou, _)| *iou).collect();
+    let found = found.filter(|values| !values.is_empty());
+    let mean = found.map(|values| values.iter().sum::<f64>() / values.len() as f64);
+    [mean].into_iter().chain(iou.iter().copied()).collect()
+}
+
+/// The same of blocks drawn, whose mean takes a class that they happen not to show
+/// as expected.
+fn numbers_of_draw(iou: &[Option<f64>], expected: &[Option<f64>]) -> Vec<Option<f64>> {
+    let completed: Vec<_> = (iou.iter().zip(expected))
+        .map(|(iou, e)| iou.or(*e))
+        .collect();
+    let mean = numbers(&completed, expected)[0];
     [mean].into_iter().chain(iou.iter().copied()).collect()
 }
 
@@ -219,6 +244,7 @@ fn calibrate(
             temperature: 1.0,
             ece_before,
             ece_after: ece_before,
+            mirrored: evidence.mirrored,
         };
         return (calibration, before.clone(), before);
     }
@@ -226,6 +252,7 @@ fn calibrate(
         temperature: known(evidence, weights).temperature(),
         ece_before,
         ece_after,
+        mirrored: evidence.mirrored,
     };
     (calibration, before, after)
 }
@@ -251,4 +278,76 @@ fn held_out(evidence: &Evidence<'_>, classes: &[Class]) -> Scores {
         counts[usize::from(*truth) * evidence.classes + label] += 1;
     }
     Scores::new(&Confusion::of_counts(evidence.classes, &counts), classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unet3d_predict::Witness;
+    use unet3d_volume::{Geometry, Label, Labels};
+
+    /// Stripes of 4 along x of classes 0 and 1, and a lesion, class 2, near z = 24
+    /// alone. Annotated are z = 4, 12, 20 and 24, of which `held_out` is not trained
+    /// on; the network is right everywhere but on every tenth voxel of the lesion.
+    fn estimate(held_out: usize) -> Estimate {
+        let shape = [32, 40, 40];
+        let is_lesion = |i: usize| i / 1600 > 21 && i / 40 % 40 < 20 && i % 40 < 20;
+        let truth = |i: usize| match is_lesion(i) {
+            true => 2,
+            false => i % 40 / 4 % 2,
+        };
+        let classes = [0, 1, 2].map(|value| Class {
+            value,
+            name: value.to_string(),
+        });
+        let dense = Labels {
+            geometry: Geometry::of_shape(shape),
+            classes: classes.to_vec(),
+            voxels: (0..32 * 1600).map(|i| Label::of_class(truth(i))).collect(),
+        };
+        let annotated = [vec![4, 12, 20, 24], vec![], vec![]];
+        let (_, annotation) = dense.hold_out(&annotated).unwrap();
+        let slices = [vec![held_out], vec![], vec![]];
+        let (training, truth_held_out) = annotation.hold_out(&slices).unwrap();
+        let mut evidence =
+            Evidence::new(&annotation, &truth_held_out, &training.annotated_slices());
+        for i in 0..32 * 1600 {
+            let mut logits = [0.0; 3];
+            logits[if is_lesion(i) && i % 10 == 0 {
+                0
+            } else {
+                truth(i)
+            }] = 4.0;
+            evidence.row(i, &logits);
+        }
+        Estimate::new(&evidence, &slices, &classes, 1)
+    }
+
+    #[test]
+    fn a_class_that_is_not_held_out_is_not_promised() {
+        let found = estimate(12);
+        assert_eq!(found.not_shown, [2]);
+        let lesion = &found.scores.classes[2];
+        assert_eq!((lesion.iou, lesion.dice), (None, None));
+        assert_eq!(found.class_intervals[2], None);
+        // The mean is of the two stripes, which the network gets right.
+        assert_eq!(found.scores.classes_averaged, 2);
+        assert!(found.scores.mean_iou > Some(0.99), "{:?}", found.scores);
+        let shown = estimate(24);
+        assert!(shown.not_shown.is_empty());
+        let iou = shown.scores.classes[2].iou.unwrap();
+        assert!((iou - 0.9).abs() < 0.02, "{iou}");
+        assert_eq!(shown.scores.classes_averaged, 3);
+    }
+
+    #[test]
+    fn a_mean_is_of_the_classes_expected_or_none() {
+        let expected = [Some(0.8), Some(0.4), None];
+        let without = [Some(0.9), None, Some(0.1)];
+        assert_eq!(numbers(&without, &expected)[0], None);
+        let mean = numbers_of_draw(&without, &expected);
+        assert!((mean[0].unwrap() - 0.65).abs() < 1e-9);
+        assert_eq!(mean[1..], without);
+        assert_eq!(numbers(&[None], &[None]), [None, None]);
+    }
 }

@@ -22,6 +22,8 @@ const SHORTEST: usize = 16;
 pub(crate) struct Evidence<'a> {
     shape: [usize; 3],
     pub(crate) classes: usize,
+    /// Whether the prediction is a mean over mirror images.
+    pub(crate) mirrored: bool,
     annotation: &'a [Label],
     /// Slices trained on: the number of each, by axis and index.
     slice_numbers: [Vec<Option<usize>>; 3],
@@ -62,6 +64,7 @@ impl<'a> Evidence<'a> {
         Self {
             shape,
             classes,
+            mirrored: false,
             annotation: &annotation.voxels,
             slice_numbers,
             trained_on: vec![vec![0; Stratum::count(classes) * classes]; slices],
@@ -70,6 +73,11 @@ impl<'a> Evidence<'a> {
             truth,
             not_annotated: vec![0; Stratum::count(classes)],
         }
+    }
+
+    /// Of a prediction that is a mean over mirror images, or is not.
+    pub(crate) fn of_mirrored(self, mirrored: bool) -> Self {
+        Self { mirrored, ..self }
     }
 
     /// Memory that gathering and judging evidence takes where so much is held out

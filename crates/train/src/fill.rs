@@ -2,9 +2,10 @@
 //! every voxel out, with an estimate of their quality.
 //!
 //! Of every three annotated slices in a direction one is held out of training;
-//! the network learns from the rest until the budget is spent, predicts the whole volume, and the slices held out say how good that is and
-//! how far its probabilities can be trusted. Where doubts are wanted, the volume
-//! is then predicted once more with the probabilities made honest.
+//! the network learns from the rest until the budget is spent, predicts the whole
+//! volume, and the slices held out say how good that is and how far its
+//! probabilities can be trusted. Where doubts are wanted, the volume is then
+//! predicted once more with the probabilities made honest.
 
 use std::ops::ControlFlow;
 
@@ -142,7 +143,7 @@ pub fn fill(
         None => None,
     };
 
-    let trained_on = training.annotated_slices();
+    let trained_on = slices_trained_on(labels, &indices);
     let case = Case::new("volume", image, training)?;
     let data = RunData {
         record: serde_json::json!({
@@ -220,7 +221,8 @@ pub fn fill(
             None,
         ),
         Some(truth) => {
-            let mut evidence = Evidence::new(labels, truth, &trained_on);
+            let mut evidence =
+                Evidence::new(labels, truth, &trained_on).of_mirrored(config.mirrored);
             let prediction =
                 predict_before(&model, image, &plain, threads, &mut progress, &mut evidence)?;
             let seed = config.train.seed;
@@ -261,6 +263,16 @@ pub fn fill(
     })
 }
 
+/// The annotated slices that are not held out, also those of which slices held out
+/// take so much where they cross that what is left is not a slice by itself.
+fn slices_trained_on(labels: &Labels, held_out: &[Vec<usize>; 3]) -> [Vec<usize>; 3] {
+    let mut slices = labels.annotated_slices();
+    for (slices, held_out) in slices.iter_mut().zip(held_out) {
+        slices.retain(|index| !held_out.contains(index));
+    }
+    slices
+}
+
 /// Tells an observer of one of several predictions of the same tiles, which runs
 /// to its end whatever it answers.
 fn in_passes(
@@ -271,5 +283,33 @@ fn in_passes(
     move |p| {
         let _ = observer.predicting(pass * p.total + p.done, passes * p.total);
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unet3d_volume::{Class, Geometry, Label};
+
+    #[test]
+    fn slices_that_held_out_ones_cross_stay_trained_on() {
+        // A slice across x loses a seventh to the one held out across z.
+        let shape = [7, 24, 24];
+        let class = |value: i64| Class {
+            value,
+            name: value.to_string(),
+        };
+        let dense = Labels {
+            geometry: Geometry::of_shape(shape),
+            classes: vec![class(0), class(1)],
+            voxels: (0..7 * 576).map(|i| Label::of_class(i % 2)).collect(),
+        };
+        let labels = dense.sparsify([3, 0, 2]);
+        let [z, _, x] = labels.annotated_slices();
+        let split = hold_out_slices(&labels).unwrap().unwrap();
+        assert_eq!(split.slices, [vec![z[1]], vec![], vec![]]);
+        assert!(split.training.annotated_slices()[2].is_empty());
+        let trained_on = slices_trained_on(&labels, &split.slices);
+        assert_eq!(trained_on, [vec![z[0], z[2]], vec![], x]);
     }
 }

@@ -126,8 +126,15 @@ fn model(path: &Path) -> anyhow::Result<Facts> {
             "calibration",
             pipeline.calibration.map_or("none".into(), |c| {
                 format!(
-                    "temperature {:.2}; calibration error {:.3} before, {:.3} after",
-                    c.temperature, c.ece_before, c.ece_after
+                    "temperature {:.2}{}; calibration error {:.3} before, {:.3} after",
+                    c.temperature,
+                    if c.mirrored {
+                        " of mirrored predictions"
+                    } else {
+                        ""
+                    },
+                    c.ece_before,
+                    c.ece_after
                 )
             }),
         ),

@@ -121,6 +121,9 @@ impl Suggest {
         };
         let predicted = predict_volume(&model, &image, &options, &threads, &interrupt, console)
             .with_context(|| image_source.clone())?;
+        for warning in predicted.iter().flat_map(|p| &p.warnings) {
+            console.note(format_args!("{image_source}: {warning}"));
+        }
         let Some(doubts) = predicted.and_then(|p| p.uncertainty) else {
             return Ok(End::Interrupted);
         };

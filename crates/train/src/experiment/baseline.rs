@@ -86,7 +86,7 @@ fn interpolated(annotation: &Labels, test: &Labels) -> Result<Vec<Label>, Error>
 /// for what was held out, and most of what is annotated on it is `annotation`'s:
 /// a slice that was held out shows mostly `test`. What was held out is not
 /// looked at, only where.
-fn close_crossings(annotation: &Labels, test: &Labels) -> Labels {
+pub(crate) fn close_crossings(annotation: &Labels, test: &Labels) -> Labels {
     let shape = annotation.geometry.shape;
     let mut whole = annotation.clone();
     for (label, held) in whole.voxels.iter_mut().zip(&test.voxels) {

@@ -22,6 +22,7 @@ mod baseline;
 mod trial;
 
 pub use baseline::Baseline;
+pub(crate) use baseline::close_crossings;
 pub use comparison::Comparison;
 pub use protocol::{Part, Protocol, Split};
 pub use slices_count::{PAPER_SETUPS, SlicesCount};
