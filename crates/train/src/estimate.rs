@@ -288,13 +288,18 @@ mod tests {
 
     /// Stripes of 4 along x of classes 0 and 1, and a lesion, class 2, near z = 24
     /// alone. Annotated are z = 4, 12, 20 and 24, of which `held_out` is not trained
-    /// on; the network is right everywhere but on every tenth voxel of the lesion.
+    /// on; the network is right everywhere but on every tenth voxel of what it takes
+    /// for the lesion, which is class 0.
     fn estimate(held_out: usize) -> Estimate {
         let shape = [32, 40, 40];
         let is_lesion = |i: usize| i / 1600 > 21 && i / 40 % 40 < 20 && i % 40 < 20;
-        let truth = |i: usize| match is_lesion(i) {
+        let predicted = |i: usize| match is_lesion(i) {
             true => 2,
             false => i % 40 / 4 % 2,
+        };
+        let truth = |i: usize| match is_lesion(i) && i % 10 == 0 {
+            true => 0,
+            false => predicted(i),
         };
         let classes = [0, 1, 2].map(|value| Class {
             value,
@@ -313,11 +318,7 @@ mod tests {
             Evidence::new(&annotation, &truth_held_out, &training.annotated_slices());
         for i in 0..32 * 1600 {
             let mut logits = [0.0; 3];
-            logits[if is_lesion(i) && i % 10 == 0 {
-                0
-            } else {
-                truth(i)
-            }] = 4.0;
+            logits[predicted(i)] = 4.0;
             evidence.row(i, &logits);
         }
         Estimate::new(&evidence, &slices, &classes, 1)
@@ -336,7 +337,8 @@ mod tests {
         let shown = estimate(24);
         assert!(shown.not_shown.is_empty());
         let iou = shown.scores.classes[2].iou.unwrap();
-        assert!((iou - 0.9).abs() < 0.02, "{iou}");
+        // As near as `fill` means to be.
+        assert!((iou - 0.9).abs() < 0.04, "{iou}");
         assert_eq!(shown.scores.classes_averaged, 3);
     }
 

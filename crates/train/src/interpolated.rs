@@ -124,7 +124,7 @@ mod tests {
     fn slices_that_held_out_ones_cross_are_interpolated_from_as_slices() {
         // A cylinder along x, annotated on three slices across z and two across x: those
         // across x lose a ninth to the one held out across z.
-        let shape = [9, 24, 24];
+        let shape = [9, 24, 12];
         let is_inside = |z: usize, y: usize| (z as f64 - 4.0).hypot(y as f64 - 12.0) < 3.5;
         let dense = Labels {
             geometry: Geometry::of_shape(shape),
@@ -134,13 +134,14 @@ mod tests {
                     name: value.to_string(),
                 })
                 .to_vec(),
-            voxels: (0..9 * 576)
-                .map(|i| Label::of_class(usize::from(is_inside(i / 576, i / 24 % 24))))
+            voxels: (0..9 * 288)
+                .map(|i| Label::of_class(usize::from(is_inside(i / 288, i / 12 % 24))))
                 .collect(),
         };
-        let slices = [vec![0, 4, 8], vec![], vec![2, 21]];
+        let slices = [vec![0, 4, 8], vec![], vec![2, 9]];
         let (_, labels) = dense.hold_out(&slices).unwrap();
         let (report, _) = fill_by_interpolation(&labels).unwrap().expected.unwrap();
+        // As strokes they lead to 0.885.
         assert!(report.overall.mean_iou > Some(0.9), "{:?}", report.overall);
     }
 
