@@ -297,7 +297,7 @@ mod tests {
             true => 2,
             false => i % 40 / 4 % 2,
         };
-        let truth = |i: usize| match is_lesion(i) && i % 10 == 0 {
+        let truth = |i: usize| match is_lesion(i) && i.is_multiple_of(10) {
             true => 0,
             false => predicted(i),
         };
