@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     crop: [0; 3],
                     accumulate: false,
                     moments: None,
-                    read: Region::all(y),
+                    kept: Region::all(y),
                     pooled: None,
                 };
                 kernel.forward(context, &problem, &weights, None, target, &mut scratch);

@@ -528,8 +528,10 @@ pub struct Target<'a> {
     /// `[n][part][2][c]`, the values and their squares. What is there is
     /// replaced. The kernel says how many parts there are.
     pub moments: Option<&'a mut [f64]>,
-    /// Voxels of the tensor that will be read: a kernel may leave others as they are.
-    pub read: Region,
+    /// Outputs that are kept, the first of them at `crop`. Others count in the moments
+    /// and the maxima alone; only kernels that [pool](crate::conv3d::Kernel::pools)
+    /// can do without them, by whole tiles.
+    pub kept: Region,
     /// The maxima, for the kernels that [pool](crate::conv3d::Kernel::pools).
     pub pooled: Option<Pooled<'a>>,
 }

@@ -126,7 +126,8 @@ pub fn predict_before(
         tiling.input_shape(),
         Mode::Predict,
         threads.count(),
-    )?;
+    )?
+    .with_method(&model.network, options.engine.method);
     let mut executor = Executor::new(&model.network, &plan).with_engine(options.engine);
 
     let classes = model.network.config().classes;

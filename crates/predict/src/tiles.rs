@@ -62,7 +62,8 @@ impl Tiling {
         let rules = AxisRule::of(&model.network)?;
         let fixed = fixed_bytes(model, shape, options);
         let bytes = |tile: [usize; 3], threads: usize| -> Result<u64, Error> {
-            let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads)?;
+            let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads)?
+                .with_method(&model.network, options.engine.method);
             let output = model.network.output_shape(tile)?;
             let mirrors = match options.mirrored {
                 true => Mirrors::bytes(tile, output, model.network.config()),

@@ -178,14 +178,15 @@ fn sources<'a>(
 ) -> ([Source<'a>; 2], usize) {
     let source = |part: usize| {
         let (value, crop) = parts[part.min(parts.len() - 1)];
+        let kept = plan.kept(value);
         Source {
             data: if value == 0 {
                 input
             } else {
                 read[part.min(parts.len() - 1)]
             },
-            shape: plan.shapes[value],
-            crop,
+            shape: plan.stored(value),
+            crop: std::array::from_fn(|axis| crop[axis] - kept.start[axis]),
             transform: lazy[plan.origin[value]].as_ref().map(Lazy::transform),
         }
     };

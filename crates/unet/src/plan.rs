@@ -66,8 +66,8 @@ pub(crate) struct Fused {
     /// Pooled value.
     pub(crate) to: ValueId,
     pub(crate) window: [usize; 3],
-    /// What is read of the value itself: the part that a skip keeps.
-    pub(crate) read: Region,
+    /// What is stored of the value itself: the part that a skip keeps.
+    pub(crate) kept: Region,
 }
 
 /// A buffer from the step where it is first written to the one where it is last read.
@@ -91,10 +91,60 @@ impl Plan {
     ) -> Result<Self, SizeError> {
         network.output_shape(input)?;
         check_size(network, batch, input)?;
+        let shapes = shapes(network, batch, input);
+        Ok(Self::build(
+            network,
+            shapes,
+            mode,
+            threads,
+            Method::default(),
+        ))
+    }
+
+    /// The same with other kernels, and the memory that these need.
+    #[must_use]
+    pub fn with_method(self, network: &Network, method: Method) -> Self {
+        Self::build(network, self.shapes, self.mode, self.threads, method)
+    }
+
+    fn build(
+        network: &Network,
+        shapes: Vec<Shape>,
+        mode: Mode,
+        threads: usize,
+        method: Method,
+    ) -> Self {
+        let workspaces = shapes.iter().map(|shape| norm::workspace(*shape));
+        let activated = network.graph().nodes.iter().filter_map(|node| match node {
+            Node::Activation { value, .. } => Some(shapes[*value].n * shapes[*value].c),
+            _ => None,
+        });
+        let many = shapes.len();
+        let mut plan = Self {
+            mode,
+            threads,
+            method,
+            fused: vec![None; many],
+            origin: (0..many).collect(),
+            values: vec![None; many],
+            gradients: vec![None; many],
+            scratch: 0..0,
+            flipped: 0..0,
+            arena: 0,
+            workspace: workspaces.max().unwrap_or(0),
+            statistics: activated.sum(),
+            shapes,
+        };
+        plan.fuse(network);
+        plan.place_values(network);
+        plan.place_kernels(network);
+        plan
+    }
+
+    /// Places for the values, and in training for their gradients.
+    fn place_values(&mut self, network: &Network) {
         let graph = network.graph();
         let steps = graph.nodes.len();
-        let shapes = shapes(network, batch, input);
-        // Values: from the step that writes them to the last that reads them.
         let stored = |value: ValueId| {
             value != 0
                 && !graph
@@ -102,13 +152,15 @@ impl Plan {
                     .iter()
                     .any(|node| matches!(node, Node::Concat { to, .. } if *to == value))
         };
-        let mut lives: Vec<Range<usize>> = vec![0..0; shapes.len()];
+        // Values: from the step that writes them to the last that reads them.
+        let mut lives: Vec<Range<usize>> = vec![0..0; self.shapes.len()];
         for (step, node) in graph.nodes.iter().enumerate() {
             if let Some(to) = written(node) {
                 lives[to] = step..step + 1;
             }
-            // It may come with the convolution, see `fused`.
-            if let (Node::Pool { from, to, .. }, Mode::Predict) = (node, mode) {
+            if let Node::Pool { from, to, .. } = node
+                && self.fused[*from].is_some()
+            {
                 lives[*to].start = lives[*from].start;
             }
             for value in self::read(network, node) {
@@ -120,154 +172,106 @@ impl Plan {
         }
         let mut buffers = Vec::new();
         for (value, life) in lives.iter().enumerate().filter(|(value, _)| stored(*value)) {
-            let life = if mode == Mode::Train {
+            let life = if self.mode == Mode::Train {
                 life.start..2 * steps - life.start + 1
             } else {
                 life.clone()
             };
-            buffers.push((
-                value,
-                false,
-                Buffer {
-                    len: shapes[value].len(),
-                    life,
-                },
-            ));
+            let len = self.stored(value).len();
+            buffers.push((value, false, Buffer { len, life }));
         }
-        if mode == Mode::Train {
+        if self.mode == Mode::Train {
             // Backward, node s is step 2 * steps - s. The gradient of a value is
             // written first by its last reader and read last by its producer.
             for (value, life) in lives.iter().enumerate().filter(|(value, _)| stored(*value)) {
-                if value + 1 == shapes.len() {
+                if value + 1 == self.shapes.len() {
                     continue; // the caller's gradient of the logits
                 }
                 let life = 2 * steps - (life.end - 1)..2 * steps - life.start + 1;
-                buffers.push((
-                    value,
-                    true,
-                    Buffer {
-                        len: shapes[value].len(),
-                        life,
-                    },
-                ));
+                let len = self.shapes[value].len();
+                buffers.push((value, true, Buffer { len, life }));
             }
         }
         let (places, arena) = pack(&buffers);
-        let (mut values, mut gradients) = (vec![None; shapes.len()], vec![None; shapes.len()]);
+        self.arena = arena;
         for ((value, gradient, _), place) in buffers.iter().zip(places) {
             let to = if *gradient {
-                &mut gradients
+                &mut self.gradients
             } else {
-                &mut values
+                &mut self.values
             };
             to[*value] = Some(place);
         }
-        let plan = Self {
-            mode,
-            threads,
-            method: Method::default(),
-            fused: vec![None; shapes.len()],
-            origin: (0..shapes.len()).collect(),
-            values,
-            gradients,
-            scratch: 0..0,
-            flipped: 0..0,
-            arena,
-            workspace: shapes
-                .iter()
-                .map(|shape| norm::workspace(*shape))
-                .max()
-                .unwrap_or(0),
-            statistics: graph
-                .nodes
-                .iter()
-                .filter_map(|node| match node {
-                    Node::Activation { value, .. } => Some(shapes[*value].n * shapes[*value].c),
-                    _ => None,
-                })
-                .sum(),
-            shapes,
-        };
-        Ok(plan.with_kernels(network))
-    }
-
-    /// The same with other kernels, and the memory that these need.
-    #[must_use]
-    pub fn with_method(self, network: &Network, method: Method) -> Self {
-        let arena = self.flipped.start;
-        Self {
-            method,
-            arena,
-            ..self
-        }
-        .with_kernels(network)
     }
 
     /// Adds the memory of the kernels behind that of the values.
-    fn with_kernels(self, network: &Network) -> Self {
-        let workspace = self.workspace.max(self.most_moments(network));
+    fn place_kernels(&mut self, network: &Network) {
         let (scratch, flipped) = self.kernel_memory(network);
-        let flipped = self.arena..self.arena + flipped;
-        let scratch = flipped.end..flipped.end + scratch;
-        let fused = self.fused(network);
-        let mut origin: Vec<ValueId> = (0..self.shapes.len()).collect();
-        for (value, fused) in fused.iter().enumerate() {
-            if let Some(fused) = fused {
-                origin[fused.to] = value;
-            }
-        }
-        Self {
-            arena: scratch.end,
-            scratch,
-            flipped,
-            workspace,
-            fused,
-            origin,
-            ..self
-        }
+        self.flipped = self.arena..self.arena + flipped;
+        self.scratch = self.flipped.end..self.flipped.end + scratch;
+        self.arena = self.scratch.end;
+        self.workspace = self.workspace.max(self.most_moments(network));
     }
 
-    /// The poolings that convolutions do as they write. In prediction alone: the
+    /// Finds the poolings that convolutions do as they write. In prediction alone: the
     /// gradient of a pooling needs the value that it pools.
-    fn fused(&self, network: &Network) -> Vec<Option<Fused>> {
-        let nodes = &network.graph().nodes;
-        let mut fused = vec![None; self.shapes.len()];
+    fn fuse(&mut self, network: &Network) {
         if self.mode == Mode::Train {
-            return fused;
+            return;
         }
+        let nodes = &network.graph().nodes;
         for node in nodes {
             let Node::Pool { from, to, window } = *node else {
                 continue;
             };
-            let size = nodes.iter().find_map(|node| match *node {
+            let tile = nodes.iter().find_map(|node| match *node {
                 Node::Conv {
                     from: input,
                     to,
                     kernel,
                     ..
-                } if to == from => Some(self.conv_size(network, input, to, kernel)),
+                } if to == from => {
+                    let size = self.conv_size(network, input, to, kernel);
+                    self.kernel(&size).pools(&size, window)
+                }
                 _ => None,
             });
-            if size.is_none_or(|size| !self.kernel(&size).pools(&size, window)) {
-                continue;
-            }
+            let Some(tile) = tile else { continue };
             let skips = nodes.iter().filter_map(|node| match *node {
                 Node::Concat { skip, to, .. } if skip == from => {
                     let start = self.parts(network, to)[1].1;
                     let space = self.shapes[to].space;
-                    let end = std::array::from_fn(|axis| start[axis] + space[axis]);
-                    Some(Region { start, end })
+                    // Whole tiles.
+                    let all = self.shapes[from].space;
+                    Some(Region {
+                        start: [0, 1, 2].map(|axis| start[axis] / tile[axis] * tile[axis]),
+                        end: [0, 1, 2].map(|axis| {
+                            let end = start[axis] + space[axis];
+                            end.next_multiple_of(tile[axis]).min(all[axis])
+                        }),
+                    })
                 }
                 _ => None,
             });
-            fused[from] = Some(Fused {
-                to,
-                window,
-                // A value is the skip of at most one concatenation.
-                read: { skips }.next().unwrap_or(Region::NOTHING),
-            });
+            // A value is the skip of at most one concatenation.
+            let kept = { skips }.next().unwrap_or(Region::NOTHING);
+            self.fused[from] = Some(Fused { to, window, kept });
+            self.origin[to] = from;
         }
-        fused
+    }
+
+    /// What is stored of a value.
+    pub(crate) fn kept(&self, value: ValueId) -> Region {
+        self.fused[value].map_or(Region::all(self.shapes[value]), |fused| fused.kept)
+    }
+
+    /// Shape of what is stored of a value.
+    pub(crate) fn stored(&self, value: ValueId) -> Shape {
+        let kept = self.kept(value);
+        Shape {
+            space: [0, 1, 2].map(|axis| kept.end[axis] - kept.start[axis]),
+            ..self.shapes[value]
+        }
     }
 
     /// The kernel for a size.
@@ -564,6 +568,32 @@ mod tests {
         let plan = Plan::new(&network, 1, [116, 132, 132], Mode::Train, 2).unwrap();
         assert_eq!(plan.input_shape(), [1, 116, 132, 132, 3]);
         assert_eq!(plan.output_shape(), [1, 28, 44, 44, 3]);
+    }
+
+    #[test]
+    fn a_skip_takes_the_room_of_what_is_read_of_it() {
+        let network = Network::new(UNetConfig::preset(Preset::Common, 3, 3)).unwrap();
+        let plan = Plan::new(&network, 1, [116, 132, 132], Mode::Predict, 1).unwrap();
+        let mut skips = 0;
+        for node in &network.graph().nodes {
+            let Node::Concat { skip, to, .. } = *node else {
+                continue;
+            };
+            let crop = plan.parts(&network, to)[1].1;
+            let (read, kept) = (plan.shapes[to].space, plan.kept(skip));
+            for axis in 0..3 {
+                let end = crop[axis] + read[axis];
+                // To whole tiles, of four voxels at most.
+                assert!((0..4).contains(&(crop[axis] - kept.start[axis])));
+                assert!((0..4).contains(&(kept.end[axis] - end)));
+            }
+            let place = plan.values[skip].clone().unwrap();
+            assert_eq!(place.len(), plan.stored(skip).len());
+            skips += 1;
+        }
+        assert_eq!(skips, 3);
+        let direct = plan.clone().with_method(&network, Method::Direct);
+        assert!(plan.peak_bytes() < direct.peak_bytes());
     }
 
     #[test]

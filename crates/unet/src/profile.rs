@@ -213,11 +213,9 @@ impl Of<'_> {
                 from, to, kernel, ..
             } => {
                 let size = self.plan.conv_size(self.network, from, to, kernel);
-                // What a pooling convolution writes: what a skip reads, and the maxima.
-                let y = self.plan.fused[to].map_or(shapes[to].len(), |fused| {
-                    let read = (0..3).map(|axis| fused.read.end[axis] - fused.read.start[axis]);
-                    shapes[to].n * shapes[to].c * read.product::<usize>() + shapes[fused.to].len()
-                });
+                // A pooling convolution writes the maxima too.
+                let maxima = self.plan.fused[to].map_or(0, |fused| shapes[fused.to].len());
+                let y = self.plan.stored(to).len() + maxima;
                 let (x, w) = (shapes[from].len(), size.weights());
                 match pass {
                     Pass::Activation => activation(to),

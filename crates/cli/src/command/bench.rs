@@ -287,13 +287,10 @@ impl Setup {
             Work::Step => Mode::Train,
         };
         let threads = self.threads.count();
-        Ok(Plan::new(
-            &self.network,
-            self.batch,
-            self.size,
-            mode,
-            threads,
-        )?)
+        Ok(
+            Plan::new(&self.network, self.batch, self.size, mode, threads)?
+                .with_method(&self.network, self.engine.method),
+        )
     }
 
     /// Bytes that the pass holds: plan with batch and gradient of the logits,

@@ -136,7 +136,7 @@ impl Kernel for Direct {
             crop,
             accumulate,
             moments,
-            read: _,
+            kept: _,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");

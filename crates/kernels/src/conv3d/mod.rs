@@ -119,10 +119,11 @@ pub trait Kernel: Sync {
     /// Parts of a sample whose [`Target::moments`] are summed apart.
     fn parts(&self, size: &Size) -> usize;
 
-    /// Whether [`forward`](Self::forward) takes the maxima of this window along
-    /// `[d, h, w]` where [`Target::pooled`] asks for them.
-    fn pools(&self, _size: &Size, _window: [usize; 3]) -> bool {
-        false
+    /// Where [`forward`](Self::forward) can take the maxima of this window along
+    /// `[d, h, w]`, as [`Target::pooled`] asks for them: the extents of its tiles.
+    /// Then [`Target::kept`] may begin and end at their multiples, or at the end.
+    fn pools(&self, _size: &Size, _window: [usize; 3]) -> Option<[usize; 3]> {
+        None
     }
 
     /// Computes `y`; `weights` are `kd kh kw i o`, `bias` is `o`.

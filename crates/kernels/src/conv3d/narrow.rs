@@ -189,7 +189,7 @@ impl Kernel for Narrow {
             crop,
             accumulate,
             moments,
-            read: _,
+            kept: _,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");

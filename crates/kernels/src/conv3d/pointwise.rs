@@ -90,7 +90,7 @@ impl Kernel for Pointwise {
             crop,
             accumulate,
             moments,
-            read: _,
+            kept: _,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");

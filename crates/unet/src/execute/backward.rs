@@ -342,7 +342,7 @@ impl Executor {
                 crop,
                 accumulate,
                 moments: None,
-                read: Region::all(shape),
+                kept: Region::all(problem.output()),
                 pooled: None,
             };
             let size = problem.size();

@@ -2,9 +2,7 @@
 
 use rand::Rng;
 use unet3d_kernels::random::{Stream, generator};
-use unet3d_kernels::{
-    Dropout, Pooled, Region, Target, Threads, View, conv3d, norm, pool3d, upconv3d,
-};
+use unet3d_kernels::{Dropout, Pooled, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
@@ -177,11 +175,11 @@ impl Executor {
         self.moments = moments.unwrap_or(0);
         let target = Target {
             data: out,
-            shape: plan.shapes[to],
+            shape: plan.stored(to),
             crop: [0; 3],
             accumulate: false,
             moments: moments.map(|len| &mut self.workspace[..len]),
-            read: fused.map_or(Region::all(plan.shapes[to]), |fused| fused.read),
+            kept: plan.kept(to),
             pooled: fused.map(|fused| Pooled {
                 data: pooled,
                 window: fused.window,

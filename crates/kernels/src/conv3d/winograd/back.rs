@@ -31,8 +31,8 @@ pub(super) struct Outputs<'a> {
     /// Whether outputs go past the caches.
     pub(super) past_caches: bool,
     pub(super) moments: Option<&'a Shared<'a, f64>>,
-    /// Of `data`: tiles that miss it are not written.
-    pub(super) read: Region,
+    /// Of `y`: whole tiles, of which the first is at `crop` of `data`.
+    pub(super) kept: Region,
     pub(super) pooled: Option<Pools<'a>>,
 }
 
@@ -100,20 +100,21 @@ impl WithSimd for Back<'_> {
             stage.fetch::<S>(p, tiles, o0);
             for t in 0..tiles {
                 let (start, inside) = cut.outputs_of((first, many), t, y.space);
-                let place: [usize; 3] =
-                    std::array::from_fn(|axis| start[axis] + outputs.crop[axis]);
-                let to = shape.at(n, place) + c0;
-                let is_read = (0..3).all(|axis| {
-                    place[axis] < outputs.read.end[axis]
-                        && outputs.read.start[axis] < place[axis] + inside[axis]
-                });
-                let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
-                assert!(to + last.sum::<usize>() + width <= outputs.data.len());
+                let is_kept = outputs.kept.contains(start);
+                let mut to = 0;
+                if is_kept {
+                    let place = std::array::from_fn(|axis| {
+                        start[axis] - outputs.kept.start[axis] + outputs.crop[axis]
+                    });
+                    to = shape.at(n, place) + c0;
+                    let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
+                    assert!(to + last.sum::<usize>() + width <= outputs.data.len());
+                }
                 for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
                     let zero = simd.splat_f32s(0.0);
                     let mut finish = Finish::<S> {
-                        // SAFETY: inside by the assert above.
-                        to: unsafe { outputs.data.as_mut_ptr().add(to + o) },
+                        // Inside by the assert above, where it is written to.
+                        to: outputs.data.as_mut_ptr().wrapping_add(to + o),
                         stride,
                         inside,
                         bias: match outputs.bias {
@@ -126,7 +127,7 @@ impl WithSimd for Back<'_> {
                         pivot: zero,
                         sum: zero,
                         squares: zero,
-                        is_read,
+                        is_kept,
                         maxima: None,
                     };
                     if let Some(pools) = &outputs.pooled {
@@ -173,7 +174,7 @@ struct Finish<'a, S: Simd> {
     sum: S::f32s,
     squares: S::f32s,
     /// Whether the tile is written.
-    is_read: bool,
+    is_kept: bool,
     maxima: Option<Maxima<'a, S>>,
 }
 
@@ -265,11 +266,11 @@ impl<S: Simd> tile::Sink<S> for Finish<'_, S> {
                 // their tiles or in their channels.
                 let to = unsafe { self.to.add(at + d * self.stride[0]) };
                 let mut value = simd.add_f32s(line[d], self.bias);
-                if self.accumulate {
+                if self.accumulate && self.is_kept {
                     // SAFETY: as above.
                     value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
                 }
-                if !self.is_read {
+                if !self.is_kept {
                     // Only its sums and maxima are wanted.
                 } else if self.past_caches {
                     // SAFETY: as above.

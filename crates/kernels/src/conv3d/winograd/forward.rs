@@ -148,14 +148,23 @@ pub(super) fn run(
         crop,
         accumulate,
         moments,
-        read,
+        kept,
         pooled,
     } = out;
+    let y = size.output();
+    assert!(
+        (0..3).all(|axis| {
+            let at_tiles = |at: usize| at >= y.space[axis] || at.is_multiple_of(cut.m[axis]);
+            at_tiles(kept.start[axis]) && at_tiles(kept.end[axis])
+        }),
+        "{kept:?} of {y:?} in tiles of {:?}",
+        cut.m
+    );
     let (data, moments) = (Shared::new(data), moments.map(Shared::new));
     let pooled = pooled.map(|pooled| (Shared::new(pooled.data), pooled.window, pooled.scale));
     let outputs = Outputs {
         cut,
-        y: size.output(),
+        y,
         bias,
         data: &data,
         shape,
@@ -164,10 +173,10 @@ pub(super) fn run(
         // Not where half of a cache line is written at a time.
         past_caches: !accumulate && shape.len() >= PAST_CACHES && context.isa.lanes() == PANEL,
         moments: moments.as_ref(),
-        read,
+        kept,
         pooled: pooled.as_ref().map(|(data, window, scale)| Pools {
             data,
-            shape: pool3d::output(size.output(), *window),
+            shape: pool3d::output(y, *window),
             shift: window.map(|extent| extent - 1),
             scale: *scale,
         }),

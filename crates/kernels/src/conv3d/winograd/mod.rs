@@ -69,10 +69,11 @@ impl Kernel for Winograd {
         forward::Batches::new(size).cut.count()
     }
 
-    fn pools(&self, size: &Size, window: [usize; 3]) -> bool {
-        // A window is inside one tile then.
+    fn pools(&self, size: &Size, window: [usize; 3]) -> Option<[usize; 3]> {
         let m = forward::Batches::new(size).cut.m;
-        (0..3).all(|axis| m[axis].is_multiple_of(window[axis]))
+        // A window is inside one tile then.
+        let inside = (0..3).all(|axis| m[axis].is_multiple_of(window[axis]));
+        inside.then_some(m)
     }
 
     fn forward(

@@ -1,0 +1,70 @@
+//! A plan for prediction pools as it convolves and keeps of a skip only what is read: its
+//! logits are those of a plan for training, bit by bit, in less memory.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use unet3d_kernels::Threads;
+use unet3d_unet::{
+    Activation, Biases, Executor, Level, Mode, Network, Normalisation, Padding, Plan, UNetConfig,
+};
+
+fn network(padding: Padding, normalisation: Normalisation) -> Network {
+    let level = |down: [usize; 2], up| Level {
+        down,
+        up,
+        kernel: [3; 3],
+        pool: [2; 3],
+    };
+    let config = UNetConfig {
+        in_channels: 1,
+        classes: 2,
+        levels: vec![
+            level([16, 16], [16, 16, 16]),
+            level([16, 32], [32, 16, 16]),
+            level([32, 32], [0; 3]),
+        ],
+        padding,
+        normalisation,
+        activation: Activation::Relu,
+        up_activation: false,
+        dropout: 0.0,
+        biases: Biases {
+            first: true,
+            convolutions: true,
+            up_convolutions: true,
+            score: true,
+        },
+        epsilon: 1e-5,
+    };
+    Network::new(config).unwrap()
+}
+
+#[test]
+fn a_plan_for_prediction_gives_what_one_for_training_gives() {
+    let threads = Threads::new(2).unwrap();
+    for padding in [Padding::Valid, Padding::Same] {
+        for normalisation in [Normalisation::None, Normalisation::Instance] {
+            let network = network(padding, normalisation);
+            let size = match padding {
+                Padding::Valid => [44, 48, 60],
+                Padding::Same => [16, 24, 20],
+            };
+            let parameters = network.init(5);
+            let [predict, train] = [Mode::Predict, Mode::Train]
+                .map(|mode| Plan::new(&network, 2, size, mode, 2).unwrap());
+            let input: usize = predict.input_shape().iter().product();
+            let input: Vec<f32> = (0..input)
+                .map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0)
+                .collect();
+            let [one, other] = [&predict, &train].map(|plan| {
+                let mut executor = Executor::new(&network, plan);
+                executor
+                    .forward(&threads, &parameters, &input, None)
+                    .to_vec()
+            });
+            assert!(one.iter().all(|v| v.is_finite()));
+            assert!(one == other, "{padding:?} {normalisation:?}");
+            assert!(predict.peak_bytes() < train.peak_bytes());
+        }
+    }
+}
