@@ -43,12 +43,40 @@ pub struct SliceRef {
     pub gain: f64,
 }
 
-/// The `count` slices to annotate next, best first; fewer where fewer are left.
+/// The `count` slices to annotate next; fewer where fewer are left. The best comes
+/// first, then the best of the two other directions, then of the last, and so on: in
+/// docs/experiments.md slices in turn taught more than those of [`ranked`].
 /// `uncertainty` is of each voxel, `[z, y, x]`.
 ///
 /// # Panics
 /// When there are not as many uncertainties as voxels.
 pub fn suggest(
+    uncertainty: &[f32],
+    labels: &Labels,
+    count: usize,
+    strategy: Strategy,
+) -> Vec<SliceRef> {
+    let mut prices = Prices::new(uncertainty, labels, strategy);
+    // The one slice of a flat volume is the volume.
+    let mut all = vec![0, 1, 2];
+    all.retain(|axis| prices.doubts[*axis].len() > 1);
+    let mut turn = all.clone();
+    let next = |_| {
+        let best = prices.take(&turn).or_else(|| {
+            turn.clone_from(&all);
+            prices.take(&turn)
+        })?;
+        turn.retain(|axis| *axis != best.axis);
+        Some(best)
+    };
+    (0..count).map_while(next).collect()
+}
+
+/// The same, whatever their directions: best first.
+///
+/// # Panics
+/// When there are not as many uncertainties as voxels.
+pub fn ranked(
     uncertainty: &[f32],
     labels: &Labels,
     count: usize,
@@ -211,6 +239,8 @@ mod tests {
         let slices = suggest(&doubts, &labels, 2, Strategy::Uncertainty);
         assert_eq!(slices[0].axis, 0);
         assert!((33..=38).contains(&slices[0].index), "{slices:?}");
+        assert_ne!(slices[1].axis, 0, "another direction's turn");
+        let slices = ranked(&doubts, &labels, 2, Strategy::Uncertainty);
         // Doubts that all have one place along y and x send the next elsewhere.
         assert!(slices[1].axis != 0 || slices[1].index.abs_diff(slices[0].index) > 1);
         let even = suggest(&doubts, &labels, 1, Strategy::EvenlySpaced);
@@ -227,6 +257,7 @@ mod tests {
             Strategy::Random(1),
         ] {
             let slices = suggest(&doubts, &labels, 100, strategy);
+            assert_eq!(ranked(&doubts, &labels, 100, strategy).len(), slices.len());
             let known: usize = labels.annotated_slices().iter().map(Vec::len).sum();
             assert_eq!(slices.len() + known, 7, "{strategy:?}");
             let mut places: Vec<_> = slices.iter().map(|s| (s.axis, s.index)).collect();

@@ -27,8 +27,9 @@ Example:
   unet3d suggest run/ image.nii.gz labels.nii.gz --painted-slices z --count 5
 
 Predicts the image, and looks for slices where the network is in doubt and far from
-what is annotated: those teach it most. Each further slice takes those before it
-as annotated. Annotate the first one or two, add them to LABELS, and fill again.")]
+what is annotated: those teach it most. The directions take turns, the best slice of
+all first. Each further slice takes those before it as annotated. Annotate the first
+one or two, better all three, add them to LABELS, and fill again.")]
 pub(crate) struct Suggest {
     /// Model file or run folder, as `fill` or `train` wrote it
     #[arg(value_name = "MODEL")]

@@ -21,7 +21,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use unet3d_metrics::{Confusion, Scores};
-use unet3d_predict::suggest::{SliceRef, Strategy, suggest, suggest_one_each};
+use unet3d_predict::suggest::{SliceRef, Strategy, ranked, suggest_one_each};
 use unet3d_train::experiment::fingerprint;
 use unet3d_train::run::Sitting;
 use unet3d_train::{Budget, Case, FillConfig, TrainConfig, fill};
@@ -56,8 +56,8 @@ Example:
   unet3d experiment suggest image.tif truth.tif -o suggest/ --iterations 150
 
 Every way begins with two slices a direction and adds three a round:
-  ranked    the first three that `unet3d suggest` names, in whatever directions
-  one-each  the best of each direction by the same measure
+  ranked    the best three by doubt and distance, in whatever directions
+  one-each  the best of each direction by the same measure, as `unet3d suggest` names them
   even      all slices of a round evenly spaced anew
   random    one of each direction, by chance
 
@@ -338,7 +338,7 @@ impl Setting {
             iou: iou(None)?,
             iou_elsewhere: iou(Some(&labels))?,
             annotated,
-            ranked: places(suggest(&doubts, &labels, ADDED, Strategy::Uncertainty)),
+            ranked: places(ranked(&doubts, &labels, ADDED, Strategy::Uncertainty)),
             one_each: one_each(Strategy::Uncertainty),
             // Another seed each round, or it would draw alike.
             random: one_each(Strategy::Random(seed.wrapping_add(1000 * count as u64))),

@@ -261,10 +261,10 @@ impl<S: Simd> tile::Sink<S> for Finish<'_, S> {
         }
         for d in 0..many {
             if d < self.inside[0] {
-                // SAFETY: `Back` has asserted that the tile is inside the target.
+                // What is safe below: `Back` has asserted that a tile that is kept is inside.
                 // Every output voxel belongs to one tile, and tasks differ in
                 // their tiles or in their channels.
-                let to = unsafe { self.to.add(at + d * self.stride[0]) };
+                let to = self.to.wrapping_add(at + d * self.stride[0]);
                 let mut value = simd.add_f32s(line[d], self.bias);
                 if self.accumulate && self.is_kept {
                     // SAFETY: as above.
