@@ -45,7 +45,7 @@ pub struct SliceRef {
 
 /// The `count` slices to annotate next; fewer where fewer are left. The best comes
 /// first, then the best of the two other directions, then of the last, and so on: in
-/// docs/experiments.md slices in turn taught more than those of [`ranked`].
+/// docs/experiments.md slices in turn taught no less than those of [`ranked`].
 /// `uncertainty` is of each voxel, `[z, y, x]`.
 ///
 /// # Panics
@@ -245,6 +245,26 @@ mod tests {
         assert!(slices[1].axis != 0 || slices[1].index.abs_diff(slices[0].index) > 1);
         let even = suggest(&doubts, &labels, 1, Strategy::EvenlySpaced);
         assert!(even[0].index.abs_diff(20) <= 1);
+    }
+
+    #[test]
+    fn directions_take_turns_and_a_flat_one_has_none() {
+        let axes = |shape: [usize; 3]| -> Vec<usize> {
+            let doubts: Vec<f32> = (0..shape.iter().product())
+                .map(|i| (i % 7) as f32)
+                .collect();
+            let labels = labels(shape, [0, 1, 1]);
+            let slices = suggest(&doubts, &labels, 6, Strategy::Uncertainty);
+            slices.into_iter().map(|slice| slice.axis).collect()
+        };
+        let found = axes([20, 30, 40]);
+        for turn in found.chunks(3) {
+            let mut turn = turn.to_vec();
+            turn.sort_unstable();
+            assert_eq!(turn, [0, 1, 2], "{found:?}");
+        }
+        assert_eq!(found.len(), 6);
+        assert!(axes([1, 30, 40]).iter().all(|axis| *axis != 0));
     }
 
     #[test]

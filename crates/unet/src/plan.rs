@@ -104,6 +104,9 @@ impl Plan {
     /// The same with other kernels, and the memory that these need.
     #[must_use]
     pub fn with_method(self, network: &Network, method: Method) -> Self {
+        if self.method == method {
+            return self;
+        }
         Self::build(network, self.shapes, self.mode, self.threads, method)
     }
 

@@ -99,9 +99,9 @@ pub(crate) struct Suggest {
 enum Way {
     /// All strategies begin alike.
     Start,
-    /// As the command `suggest` ranks the slices of all directions together.
+    /// By the measure of the command `suggest`, slices of all directions together.
     Ranked,
-    /// By the same measure, one of each direction.
+    /// By the same measure, one of each direction, as the command names them.
     OneEach,
     Even,
     Random,
