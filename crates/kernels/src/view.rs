@@ -67,9 +67,10 @@ impl Dropout {
     /// Of 32 bits alone, which vectors multiply several times as fast as 64.
     #[inline(always)]
     fn of(&self, index: u32) -> f32 {
-        // Rounds of a 32-bit mixer, `lowbias32` of Wellons' search (2018), with
-        // half of the key before each, so that no two keys permute one pattern;
-        // of the key, mixed as in SplitMix64, as similar ones give similar patterns.
+        // The key is mixed first, as SplitMix64 does: similar keys would give similar
+        // masks. Then the rounds of a 32-bit mixer, `lowbias32` of Wellons' search
+        // (2018), with one half of the key before each: with one half alone all masks
+        // would be permutations of one pattern; so, only those of equal later halves are.
         let mut key = (self.key ^ (self.key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         key ^= key >> 31;

@@ -62,7 +62,7 @@ fn no_drop_follows_from_another() {
             "elements {distance} apart: {z:.1} deviations"
         );
     }
-    for key in (0..64).map(|bit| 42 ^ (1 << bit)).chain([43, !42]) {
+    for key in (0..64).map(|bit| 42 ^ (1 << bit)).chain([!42]) {
         let z = covariance(&one, &kept(key, rate), f64::from(rate));
         assert!(z.abs() < 4.5, "keys 42 and {key}: {z:.1} deviations");
     }

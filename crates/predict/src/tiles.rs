@@ -208,8 +208,9 @@ fn choose(
     let voxels = |tile: &[usize; 3]| tile.iter().product::<usize>();
 
     // Making a plan takes a while and there may be thousands of tiles. Memory
-    // grows with a tile's voxels, nearly regardless of its shape: bisect for
-    // the largest that fits, then look only at tiles little larger than that.
+    // grows with a tile's voxels, if not by them alone: bisect for the largest that
+    // fits, then look only at tiles little larger than that. All that is chosen
+    // fits; a better one of unusual shape may be missed.
     tiles.sort_by_key(voxels);
     let (mut fits, mut too_large) = (0, tiles.len());
     let needed = bytes(tiles[0])?;
@@ -228,7 +229,7 @@ fn choose(
             too_large = middle;
         }
     }
-    // An eighth more: what plans of equal volume but other shape differ by.
+    // An eighth more, for plans of equal volume but other shape.
     let limit = voxels(&tiles[fits]).saturating_add(voxels(&tiles[fits]) / 8);
     tiles.retain(|t| voxels(t) <= limit);
     tiles.sort_by_key(|t| computed(*t));

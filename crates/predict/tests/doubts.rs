@@ -116,7 +116,7 @@ fn a_temperature_is_for_predictions_as_mirrored_as_those_it_was_fitted_on() {
             assert!(run(&model, &image, &labels_only).warnings.is_empty());
         }
     }
-    // Files written before say nothing of it: they were fitted on plain ones.
+    // Files written before say nothing of it: they are taken to be of plain ones.
     let old = r#"{"temperature":2.0,"ece_before":0.1,"ece_after":0.0}"#;
     let old: Calibration = serde_json::from_str(old).unwrap();
     assert!(!old.mirrored);

@@ -25,7 +25,7 @@ use crate::micro::{
     CHUNK_ROWS, OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of, twice_the_rows,
 };
 use crate::threads::{LINE, Shared};
-use crate::view::Target;
+use crate::view::{Region, Target};
 
 /// Input channels loaded at a time: 27 taps x 64 x 16 floats of weights are
 /// 110 KB, a tenth of the second-level cache of current machines.
@@ -136,10 +136,11 @@ impl Kernel for Direct {
             crop,
             accumulate,
             moments,
-            kept: _,
+            kept,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");
+        assert_eq!(kept, Region::all(y), "this kernel keeps all");
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;
         let place = |task: usize| {

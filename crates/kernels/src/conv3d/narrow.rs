@@ -32,7 +32,7 @@ use crate::micro::{
     CHUNK, CHUNK_ROWS, PANEL, PAST_CACHES, mul_add, prefetch, row_from, row_of, stream, streamed,
 };
 use crate::threads::{LINE, Shared};
-use crate::view::Target;
+use crate::view::{Region, Target};
 
 /// Input channels at most: three taps of four are the twelve rows of a register
 /// tile.
@@ -189,10 +189,11 @@ impl Kernel for Narrow {
             crop,
             accumulate,
             moments,
-            kept: _,
+            kept,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");
+        assert_eq!(kept, Region::all(y), "this kernel keeps all");
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;
         let place = |task: usize| {

@@ -21,7 +21,7 @@ use super::sums::add_row;
 use super::{Context, Kernel, Problem, Size};
 use crate::micro::{PANEL, mul_add, row_of};
 use crate::threads::{LINE, Shared};
-use crate::view::{Target, vector};
+use crate::view::{Region, Target, vector};
 
 /// Output channels at most: more of them fill a panel's quarter.
 const MOST_OUT: usize = 4;
@@ -90,10 +90,11 @@ impl Kernel for Pointwise {
             crop,
             accumulate,
             moments,
-            kept: _,
+            kept,
             pooled,
         } = out;
         assert!(pooled.is_none(), "this kernel does not pool");
+        assert_eq!(kept, Region::all(y), "this kernel keeps all");
         let moments = moments.map(Shared::new);
         let row = shape.space[2] * shape.c;
         let place = |task: usize| {

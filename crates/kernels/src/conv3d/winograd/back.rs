@@ -261,23 +261,24 @@ impl<S: Simd> tile::Sink<S> for Finish<'_, S> {
         }
         for d in 0..many {
             if d < self.inside[0] {
-                // What is safe below: `Back` has asserted that a tile that is kept is inside.
-                // Every output voxel belongs to one tile, and tasks differ in
+                // SAFETY of all three accesses below: they are reached only where the
+                // tile is kept, and then `Back` has asserted that it is inside the
+                // target. Every output voxel belongs to one tile, and tasks differ in
                 // their tiles or in their channels.
                 let to = self.to.wrapping_add(at + d * self.stride[0]);
                 let mut value = simd.add_f32s(line[d], self.bias);
                 if self.accumulate && self.is_kept {
-                    // SAFETY: as above.
+                    // SAFETY: above; it is kept.
                     value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
                 }
                 if !self.is_kept {
                     // Only its sums and maxima are wanted.
                 } else if self.past_caches {
-                    // SAFETY: as above.
+                    // SAFETY: above; it is kept, or the branch before were taken.
                     let to = unsafe { std::slice::from_raw_parts_mut(to, S::F32_LANES) };
                     stream::<S>(to, row_of::<S, 1>(&[value]));
                 } else {
-                    // SAFETY: as above.
+                    // SAFETY: the same.
                     unsafe { to.cast::<S::f32s>().write_unaligned(value) };
                 }
                 if let Some(maxima) = &mut self.maxima {
