@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use unet3d_predict::Options;
 use unet3d_predict::suggest::{SliceRef, Strategy, suggest};
-use unet3d_volume::{Label, Labels};
+use unet3d_volume::{Annotated, Label, Labels};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -19,17 +19,17 @@ use crate::label_flags::LabelFlags;
 use crate::listing::Item;
 use crate::{model_file, output, parse};
 
-/// Rank the slices to annotate next, in all three directions
+/// Name the slices to annotate next, in all three directions
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   unet3d suggest filled.unet3d.safetensors image.tif labels.tif --unlabeled 0
-  unet3d suggest run/ image.nii.gz labels.nii.gz --painted-slices z --count 5
+  unet3d suggest run/ image.nii.gz labels.nii.gz --painted-slices z,y,x --count 6
 
 Predicts the image, and looks for slices where the network is in doubt and far from
 what is annotated: those teach it most. The directions take turns, the best slice of
-all first. Each further slice takes those before it as annotated. Annotate the first
-one or two, better all three, add them to LABELS, and fill again.")]
+all first. Each further slice takes those before it as annotated. Annotate as many as
+you care to, best all three, add them to LABELS, and fill again.")]
 pub(crate) struct Suggest {
     /// Model file or run folder, as `fill` or `train` wrote it
     #[arg(value_name = "MODEL")]
@@ -138,7 +138,7 @@ impl Suggest {
         };
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         let slices = suggest(&doubts, &labels, count, strategy);
-        self.tell(&slices, &labels, &scheme.annotated.flag(), console)?;
+        self.tell(&slices, &labels, &scheme.annotated, console)?;
         Ok(End::Done)
     }
 
@@ -146,7 +146,7 @@ impl Suggest {
         &self,
         slices: &[SliceRef],
         labels: &Labels,
-        flag: &str,
+        annotated: &Annotated,
         console: Console,
     ) -> anyhow::Result<()> {
         let mut rows = vec![
@@ -165,13 +165,23 @@ impl Suggest {
         }
         console.result(console::table(&rows, ">>>><"))?;
         console.result(
-            "\nSlices are counted from 0. Annotate the first, or the first few, and fill again:",
+            "\nSlices are counted from 0. Annotate as many as you care to, from the first on, and fill again:",
         )?;
+        let (then, more) = afterwards(annotated, slices);
         console.result(format_args!(
-            "  unet3d fill {} {} -o OUT {flag}",
+            "  unet3d fill {} {} -o OUT {}",
             self.image.display(),
-            self.labels.display()
+            self.labels.display(),
+            then.flag()
         ))?;
+        if !more.is_empty() {
+            let more: Vec<_> = more.iter().map(|axis| parse::AXES[*axis]).collect();
+            console.result(format_args!(
+                "--painted-slices has to name {} too once you paint there: without, what is painted on such a slice would \
+                 mark all that it crosses as background.",
+                more.join(" and ")
+            ))?;
+        }
         let named: Vec<_> = slices
             .iter()
             .map(|slice| {
@@ -198,5 +208,44 @@ impl Suggest {
             By::EvenlySpaced => far,
             By::Random => format!("by chance; {far}"),
         }
+    }
+}
+
+/// What says which voxels are annotated once these slices are, and the directions
+/// that it names for the first time.
+fn afterwards(annotated: &Annotated, slices: &[SliceRef]) -> (Annotated, Vec<usize>) {
+    let Annotated::PaintedSlices(before) = annotated else {
+        return (annotated.clone(), Vec::new());
+    };
+    let is_new = |axis: &usize| !before.contains(axis) && slices.iter().any(|s| s.axis == *axis);
+    let more: Vec<usize> = (0..3).filter(is_new).collect();
+    let all = before.iter().chain(&more).copied().collect();
+    (Annotated::PaintedSlices(all), more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn painted_slices_of_new_directions_are_named() {
+        let across = |axis| SliceRef {
+            axis,
+            index: 3,
+            uncertainty: 0.1,
+            nearest: None,
+            gain: 1.0,
+        };
+        let flag = |annotated: Annotated| {
+            let (then, more) = afterwards(&annotated, &[across(2), across(0), across(1)]);
+            (then.flag(), more)
+        };
+        let painted = |axes: &[usize]| flag(Annotated::PaintedSlices(axes.to_vec()));
+        assert_eq!(painted(&[0]), ("--painted-slices z,y,x".into(), vec![1, 2]));
+        assert_eq!(
+            painted(&[2, 1, 0]),
+            ("--painted-slices x,y,z".into(), vec![])
+        );
+        assert_eq!(flag(Annotated::Except(0)), ("--unlabeled 0".into(), vec![]));
     }
 }
