@@ -68,8 +68,8 @@ pub(crate) enum Convolution {
     /// Winograd's transforms where they pay
     #[default]
     Fastest,
-    /// The sum as it is defined: a training takes nearly twice as long, and some
-    /// megabytes more than told
+    /// The sum as it is defined: a training takes nearly twice as long, and a
+    /// prediction more memory
     Direct,
 }
 

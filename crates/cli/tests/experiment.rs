@@ -164,6 +164,20 @@ fn volumes_of_a_data_set_by_group_by_fold_and_by_its_split() {
         ["fold 1", "fold 2", "average"]
     );
     assert_eq!(parts(&format!("{scheme} --split"), "split"), ["validate"]);
+    let markdown = text(&folder, "split/results.md");
+    for said in [
+        "Learned from 3 volumes, tested on 1, as split.tsv says.",
+        "trained for 1 step.",
+    ] {
+        assert!(markdown.contains(said), "{said}: {markdown}");
+    }
+    // A split that this program would draw is none of the data set's own.
+    fs::remove_file(folder.path("data/split.tsv")).expect("removed");
+    refused(
+        &folder,
+        &format!("experiment volumes @data -o @drawn {scheme} --split"),
+        &["--split", "without a split", "--folds"],
+    );
 }
 
 #[cfg(unix)]
@@ -291,6 +305,11 @@ fn experiment_under_other_settings_in_the_same_folder() {
         ),
         &["other volumes or labels"],
     );
+    // Told by their cause, though they change the labels too.
+    let thinned = command("--slices z=5,y=5,x=5");
+    refused(&folder, &thinned, &["settings.slices_zyx", "[5,5,5]"]);
+    let renamed = command("").replace("1=inside", "1=within");
+    refused(&folder, &renamed, &["classes", "within"]);
     assert_eq!(records(&folder, "out"), before);
     folder.bytes("out/runs/01-a-slices-1-1-1-3d-bn-seed0.json", b"{");
     refused(&folder, &command(""), &["no finished run", "Remove it"]);
@@ -302,6 +321,11 @@ fn experiments_that_cannot_be_meant() {
     let before = folder.files();
     let cv = format!("experiment slices-cv {PAIRS} -o @out {QUICK}");
     refused(&folder, &cv, &["a:", "--slices"]);
+    refused(
+        &folder,
+        &format!("{cv} --slices z=2,y=13,x=13"),
+        &["a:", "most of its slices"],
+    );
     refused(
         &folder,
         &format!("{cv} --slices z=1,y=1,x=0 --folds 5"),
@@ -342,6 +366,16 @@ fn experiments_that_cannot_be_meant() {
     );
     refused(&folder, &format!("{volumes} --folds 3"), &["folds is 3"]);
     refused(&folder, &format!("{volumes} --split"), &["--split"]);
+    refused(
+        &folder,
+        "experiment volumes @a.nii @a-labels.nii @b.nii @b-labels.nii -o @out --annotated @a-labels.nii",
+        &["--annotated", "one mask for 2 volumes"],
+    );
+    refused(
+        &folder,
+        &format!("{volumes} --memory 100kB"),
+        &["--memory", "the volumes alone"],
+    );
     refused(
         &folder,
         "experiment volumes @a.nii @a-labels.nii @b.nii -o @out --dense",

@@ -7,7 +7,7 @@
 
 use unet3d_kernels::Threads;
 use unet3d_predict::{Model, Options, Pipeline, Tiling};
-use unet3d_unet::{Mode, NOMINAL_THREADS, Network, Parameters, Plan};
+use unet3d_unet::{Engine, Mode, NOMINAL_THREADS, Network, Parameters, Plan};
 
 use crate::patch::DEFAULT_MEMORY_BYTES;
 use crate::trainer::BATCHES_AHEAD;
@@ -22,8 +22,19 @@ pub(crate) struct Forecast {
     pub(crate) validation: Options,
 }
 
+/// What a run is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    /// Whether checkpoints are written.
+    pub(crate) keeps_files: bool,
+    /// How the network is run.
+    pub(crate) engine: Engine,
+    /// On how many threads.
+    pub(crate) threads: &'a Threads,
+}
+
 /// Forecasts a run. `afterwards` says how the first case is predicted once the
-/// training is over, `keeps_files` whether checkpoints are written.
+/// training is over.
 ///
 /// # Errors
 /// When training or a prediction does not fit the memory given, or the
@@ -34,15 +45,20 @@ pub(crate) fn forecast(
     cases: &[Case],
     held_out: &HeldOut,
     afterwards: Option<&Options>,
-    keeps_files: bool,
-    threads: &Threads,
+    means: Means<'_>,
 ) -> Result<Forecast, Error> {
+    let Means {
+        keeps_files,
+        engine,
+        threads,
+    } = means;
     let needs = training(
         config,
         network,
         cases,
         held_out,
         keeps_files,
+        engine,
         threads.count(),
     )?;
     let needed = needs.peak_bytes();
@@ -71,15 +87,16 @@ pub(crate) fn forecast(
             cases,
             held_out,
             keeps_files,
+            engine,
             NOMINAL_THREADS,
         )?;
         let (tile_bytes, options) = validation(
             config.memory_bytes,
-            &needs,
-            &nominal,
+            nominal.peak_bytes().max(needs.peak_bytes()),
             &model,
             cases,
             held_out,
+            engine,
             threads,
         )?;
         prediction_bytes = tile_bytes;
@@ -116,11 +133,13 @@ fn training(
     cases: &[Case],
     held_out: &HeldOut,
     keeps_files: bool,
+    engine: Engine,
     threads: usize,
 ) -> Result<Needs, Error> {
     let patch = config.patch.unwrap_or_default();
     let patches = config.batch.unwrap_or_default();
     let plan = Plan::new(network, patches, patch, Mode::Train, threads)?;
+    let plan = plan.with_method(network, engine.method);
     // A value and its gradient, and what the optimizer keeps.
     let per_parameter = 2 + config.optimizer.slots();
     let values = network.parameter_count() * per_parameter + network.running_count();
@@ -142,19 +161,21 @@ fn training(
     })
 }
 
-/// Memory of the largest validation beside the training, and its options.
+/// Memory of the largest validation beside a training that has `taken` so many
+/// bytes, and its options.
 fn validation(
     given: Option<u64>,
-    needs: &Needs,
-    nominal: &Needs,
+    taken: u64,
     model: &Model,
     training: &[Case],
     held_out: &HeldOut,
+    engine: Engine,
     threads: &Threads,
 ) -> Result<(u64, Options), Error> {
     let largest = |memory_bytes: Option<u64>| -> Result<(u64, Options), Error> {
         let options = Options {
             memory_bytes,
+            engine,
             ..Options::default()
         };
         let mut bytes = 0;
@@ -163,7 +184,6 @@ fn validation(
         }
         Ok((bytes, options))
     };
-    let taken = nominal.peak_bytes().max(needs.peak_bytes());
     match given {
         // Nobody set a limit, so the usual one refuses nothing.
         None => {

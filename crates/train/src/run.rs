@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoint;
 use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
 use crate::fingerprint::fingerprint;
 use crate::folder::{RunFolder, write_atomically};
-use crate::forecast::forecast;
+use crate::forecast::{Means, forecast};
 use crate::log::{Line, Log};
 use crate::trainer::classes_of;
 use crate::validate::{HeldOut, validate};
@@ -153,21 +153,21 @@ impl Run {
             &cases,
             &data.held_out,
             afterwards,
-            sitting.folder.is_some(),
-            threads,
+            Means {
+                keeps_files: sitting.folder.is_some(),
+                engine: Engine {
+                    profile: false,
+                    ..sitting.engine
+                },
+                threads,
+            },
         )?;
         observer.planned(&forecast.needs);
         let content = fingerprint(&cases, &data.held_out);
         let mut run = Self {
             trainer: Trainer::new(&config, cases, threads)?.with_engine(sitting.engine),
             held_out: data.held_out,
-            options: Options {
-                engine: Engine {
-                    profile: false,
-                    ..sitting.engine
-                },
-                ..forecast.validation
-            },
+            options: forecast.validation,
             record: serde_json::json!({ "about": data.record, "content": content }),
             folder: None,
             log: None,

@@ -31,6 +31,8 @@ pub struct DataSet {
     pub scheme: LabelScheme,
     /// How training and validation were told apart, in words.
     pub how_split: String,
+    /// Whether the data set says so itself, rather than this program.
+    pub is_split_given: bool,
 }
 
 /// The files of one case.
@@ -96,12 +98,13 @@ pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error>
         true => path,
         false => path.parent().unwrap_or(path),
     };
-    let how_split = split::settle(&mut found.cases, folder, found.splits_given)?;
+    let (how_split, is_split_given) = split::settle(&mut found.cases, folder, found.splits_given)?;
     Ok(DataSet {
         name: found.name,
         cases: found.cases,
         scheme,
         how_split,
+        is_split_given,
     })
 }
 

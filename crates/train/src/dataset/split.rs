@@ -49,16 +49,20 @@ impl Split {
     }
 }
 
-/// Gives each case its split and says in words how.
-pub(super) fn settle(cases: &mut [CaseFiles], folder: &Path, given: bool) -> Result<String, Error> {
+/// Gives each case its split; says in words how, and whether the data set said it.
+pub(super) fn settle(
+    cases: &mut [CaseFiles],
+    folder: &Path,
+    given: bool,
+) -> Result<(String, bool), Error> {
     let path = folder.join(SPLIT_FILE);
-    let how = if given {
-        "as the list of cases says".to_owned()
+    let (how, is_given) = if given {
+        ("as the list of cases says".to_owned(), true)
     } else if path.is_file() {
         read(cases, &path)?;
-        format!("as {SPLIT_FILE} says")
+        (format!("as {SPLIT_FILE} says"), true)
     } else {
-        by_subject(cases)
+        (by_subject(cases), false)
     };
     if cases.iter().all(|case| case.split != Split::Train) {
         return Err(Error::file(
@@ -66,7 +70,7 @@ pub(super) fn settle(cases: &mut [CaseFiles], folder: &Path, given: bool) -> Res
             "no case is for training, at least one is needed. Look at the column split",
         ));
     }
-    Ok(how)
+    Ok((how, is_given))
 }
 
 /// Writes the split of `cases` in the form that [`find`](super::find) reads.

@@ -79,10 +79,14 @@ pub(super) fn require_two_classes(training: &[Case], part: &Part) -> Result<(), 
     )))
 }
 
-/// Whether all voxels, but for doubtful spots, are annotated.
+/// Whether whole volumes are annotated rather than single slices: across two
+/// directions or more, more than half of all slices. There, no slice can be held
+/// out that others do not cross all over.
 pub(super) fn is_dense(labels: &Labels) -> bool {
     let found = labels.annotated_slices();
-    (0..3).all(|axis| found[axis].len() == labels.geometry.shape[axis])
+    let shape = labels.geometry.shape;
+    let is_full = |axis: &usize| 2 * found[*axis].len() > shape[*axis];
+    (0..3).filter(is_full).count() >= 2
 }
 
 #[cfg(test)]

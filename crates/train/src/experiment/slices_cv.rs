@@ -44,7 +44,7 @@ impl SlicesCv {
         }
         if let Some(case) = cases.iter().find(|case| is_dense(&case.labels)) {
             return Err(Error::Data(format!(
-                "{}: every slice of it is annotated, so all that is not held out crosses what is. \
+                "{}: most of its slices are annotated, so all that is not held out crosses what is. \
                  Say which slices a person would annotate, for example --slices z=5,y=3,x=3",
                 case.name
             )));

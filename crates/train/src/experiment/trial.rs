@@ -5,9 +5,10 @@ use std::time::Instant;
 use unet3d_kernels::Threads;
 use unet3d_metrics::Confusion;
 use unet3d_predict::{Options, Tiling};
+use unet3d_unet::Engine;
 
 use super::Split;
-use crate::forecast::{forecast, stand_in};
+use crate::forecast::{Means, forecast, stand_in};
 use crate::run::{Outcome, RunData, Sitting, run};
 use crate::validate::{HeldOut, score};
 use crate::{Error, Needs, Observer, TrainConfig};
@@ -22,8 +23,9 @@ pub struct Trial {
     pub counts: Counts,
     /// Training steps.
     pub steps: u64,
-    /// Duration of the training, interruptions left out.
-    pub training_s: f64,
+    /// Duration of the training, interruptions left out; `None` where it was
+    /// resumed under a budget of steps, whose checkpoints hold no clock.
+    pub training_s: Option<f64>,
     /// Duration of the predictions that were scored.
     pub prediction_s: f64,
     /// Mean loss of the last tenth of the steps.
@@ -44,12 +46,11 @@ pub fn learn(
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Option<Trial>, Error> {
-    needs(config, &split, sitting.folder.is_some(), threads)?;
+    let keeps_files = sitting.folder.is_some();
+    needs(config, &split, keeps_files, sitting.engine, threads)?;
     let Split { training, held_out } = split;
-    let options = Options {
-        engine: sitting.engine,
-        ..prediction_options(config, held_out.bytes() + bytes_of(&training))
-    };
+    let data_bytes = held_out.bytes() + bytes_of(&training);
+    let options = prediction_options(config, data_bytes, sitting.engine);
     let data = RunData {
         training,
         held_out: HeldOut::default(),
@@ -85,14 +86,14 @@ pub fn learn(
     Ok(Some(Trial {
         counts,
         steps,
-        training_s: elapsed_s,
+        training_s: (!sitting.resume || config.budget.minutes.is_some()).then_some(elapsed_s),
         prediction_s: started.elapsed().as_secs_f64(),
         last_loss: losses.sum::<f64>() / last.len().max(1) as f64,
     }))
 }
 
-/// Memory that [`learn`] will hold at its peak; `keeps_files` where it keeps
-/// checkpoints.
+/// Memory that [`learn`] will hold at its peak on this engine; `keeps_files` where
+/// it keeps checkpoints.
 ///
 /// # Errors
 /// When that is more than the memory given, or than the computer has.
@@ -100,6 +101,7 @@ pub fn needs(
     config: &TrainConfig,
     split: &Split,
     keeps_files: bool,
+    engine: Engine,
     threads: &Threads,
 ) -> Result<Needs, Error> {
     let Split { training, held_out } = split;
@@ -115,8 +117,11 @@ pub fn needs(
         training,
         &nothing,
         None,
-        keeps_files,
-        threads,
+        Means {
+            keeps_files,
+            engine,
+            threads,
+        },
     )?;
     let mut needs = plan.needs;
     needs.data_bytes += held_out.bytes();
@@ -130,7 +135,7 @@ pub fn needs(
             ),
         ));
     }
-    let options = prediction_options(config, needs.data_bytes);
+    let options = prediction_options(config, needs.data_bytes, engine);
     let model = stand_in(config, &network, first);
     let mut tile_bytes = 0;
     for shape in held_out.shapes(training) {
@@ -144,10 +149,11 @@ pub fn needs(
 }
 
 /// How cases are predicted beside the data.
-fn prediction_options(config: &TrainConfig, data_bytes: u64) -> Options {
+fn prediction_options(config: &TrainConfig, data_bytes: u64, engine: Engine) -> Options {
     let given = config.memory_bytes;
     Options {
         memory_bytes: given.map(|given| given.saturating_sub(data_bytes)),
+        engine,
         ..Options::default()
     }
 }
@@ -160,10 +166,12 @@ fn bytes_of(cases: &[crate::Case]) -> u64 {
 mod tests {
     use std::ops::ControlFlow;
 
-    use super::super::protocol::testing::sparse;
-    use super::super::{Comparison, Protocol, SlicesCv};
+    use super::super::protocol::testing::{dense, sparse};
+    use super::super::{Comparison, Protocol, SlicesCv, Volumes};
     use super::*;
     use crate::{Budget, Case, Progress, StepRecord};
+    use unet3d_kernels::conv3d::Method;
+    use unet3d_unet::{Padding, Preset, UNetConfig};
 
     fn cases() -> Vec<Case> {
         vec![
@@ -196,7 +204,7 @@ mod tests {
                 .map(|(_, l)| l.annotated_voxels() as u64)
                 .collect();
             let config = config(network);
-            let needed = needs(&config, &split, false, &threads).unwrap();
+            let needed = needs(&config, &split, false, Engine::default(), &threads).unwrap();
             assert!(needed.peak_bytes() > needed.plan_bytes);
             let trial = learn(&config, split, &Sitting::default(), &threads, &mut ());
             let trial = trial.unwrap().unwrap();
@@ -243,6 +251,39 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_told_is_that_of_the_kernels_that_will_run() {
+        let threads = Threads::new(1).unwrap();
+        // A prediction of these volumes takes far more than a step of small patches.
+        let cases = ["a", "b"].map(|name| dense(name, [24, 200, 240]));
+        let groups = ["a", "b"].map(String::from);
+        let protocol = Volumes::leave_out(&groups, None, None).unwrap();
+        let split = protocol.split(&cases, 0).unwrap();
+        let mut network = UNetConfig::preset(Preset::Small, 1, 2);
+        network.padding = Padding::Valid;
+        let config = TrainConfig {
+            network: Some(network),
+            patch: Some([92; 3]),
+            batch: Some(1),
+            ..TrainConfig::default()
+        };
+        let config = Comparison::Plain3d.configure(&config, &cases).unwrap();
+        let told = |method| {
+            let engine = Engine {
+                method,
+                ..Engine::default()
+            };
+            let needed = needs(&config, &split, false, engine, &threads).unwrap();
+            let network = config.network(1, 2).unwrap();
+            let model = stand_in(&config, &network, &cases[0]);
+            let options = prediction_options(&config, needed.data_bytes, engine);
+            let tiling = Tiling::new(&model, [24, 200, 240], &options, &threads).unwrap();
+            assert!(needed.peak_bytes() >= needed.data_bytes + tiling.peak_bytes());
+            needed.peak_bytes()
+        };
+        assert!(told(Method::Direct) > told(Method::Fastest));
+    }
+
+    #[test]
     fn too_little_memory_is_refused_before_training() {
         let threads = Threads::new(1).unwrap();
         let cases = cases();
@@ -251,7 +292,7 @@ mod tests {
             memory_bytes: Some(1 << 20),
             ..config(Comparison::Plain3d)
         };
-        let error = needs(&config, &split, false, &threads)
+        let error = needs(&config, &split, false, Engine::default(), &threads)
             .unwrap_err()
             .to_string();
         assert!(error.contains("memory is 1 MiB"), "{error}");

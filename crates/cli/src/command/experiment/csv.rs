@@ -56,7 +56,9 @@ fn row(tables: &Tables<'_>, record: &Record) -> Vec<String> {
         scores.voxels.to_string(),
         format!("{:.6}", record.annotated_share),
         record.iterations.to_string(),
-        format!("{:.3}", record.training_s),
+        record
+            .training_s
+            .map_or(String::new(), |s| format!("{s:.3}")),
         format!("{:.3}", record.prediction_s),
     ]);
     row

@@ -7,7 +7,7 @@ use clap::Args;
 use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
 use unet3d_train::experiment::same_image;
 use unet3d_train::{Case, Error};
-use unet3d_volume::{LabelScheme, Normalise};
+use unet3d_volume::{Annotated, LabelScheme, Normalise};
 
 use crate::command::train::{ask, same_channels};
 use crate::label_flags::LabelFlags;
@@ -35,9 +35,16 @@ pub(super) struct DataFlags {
 pub(super) struct Data {
     /// The cases, all with the same classes and channels. Names are unique.
     pub(super) cases: Vec<Case>,
-    /// Which of them the data set's split holds out; `None` for pairs of files,
-    /// which have none.
-    pub(super) is_validate: Option<Vec<bool>>,
+    /// The data set's own split; `None` where it has none.
+    pub(super) split: Option<OwnSplit>,
+}
+
+/// A split that comes with the data.
+pub(super) struct OwnSplit {
+    /// Which of the cases it holds out.
+    pub(super) is_validate: Vec<bool>,
+    /// Where it is written: `as split.tsv says`.
+    pub(super) how: String,
 }
 
 impl DataFlags {
@@ -48,9 +55,9 @@ impl DataFlags {
     /// nobody says what the label values mean.
     pub(super) fn read(&self, normalise: &Normalise) -> anyhow::Result<Data> {
         let scheme = self.labels.scheme()?;
-        let (mut set, has_split) = match &self.paths[..] {
-            [path] => (data_set(path, scheme.as_ref())?, true),
-            paths => (pairs(paths, scheme)?, false),
+        let mut set = match &self.paths[..] {
+            [path] => data_set(path, scheme.as_ref())?,
+            paths => pairs(paths, scheme)?,
         };
         set.settle_classes()?;
         let used = set.cases.iter().filter(|files| files.split != Split::Test);
@@ -75,11 +82,11 @@ impl DataFlags {
                 );
             }
         }
-        let is_validate = used.map(|files| files.split == Split::Validate).collect();
-        Ok(Data {
-            cases,
-            is_validate: has_split.then_some(is_validate),
-        })
+        let split = set.is_split_given.then(|| OwnSplit {
+            is_validate: used.map(|files| files.split == Split::Validate).collect(),
+            how: set.how_split.clone(),
+        });
+        Ok(Data { cases, split })
     }
 
     /// The same with labels thinned out to the slices asked for.
@@ -121,6 +128,13 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
     let Some(scheme) = scheme else {
         return Err(ask(&paths[1], &paths[1]));
     };
+    if let (Annotated::Mask(mask), 3..) = (&scheme.annotated, paths.len()) {
+        bail!(
+            "--annotated {} is one mask for {} volumes. Give a TOML list of cases, in which each has its own.",
+            mask.display(),
+            paths.len() / 2
+        );
+    }
     let files = |pair: &[PathBuf]| CaseFiles {
         name: stem(&pair[0]),
         subject: None,
@@ -151,5 +165,6 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
         cases,
         scheme,
         how_split: String::new(),
+        is_split_given: false,
     })
 }

@@ -28,6 +28,8 @@ pub(super) struct Grid {
     pub(super) columns: Vec<Column>,
     /// `[row][column]`.
     pub(super) cells: Vec<Vec<Cell>>,
+    /// How often each network is to be trained.
+    pub(super) seeds: u64,
 }
 
 /// A column.
@@ -65,22 +67,37 @@ pub(super) struct Spread {
 pub(super) type Measure<'a> = dyn Fn(&Record) -> Option<f64> + 'a;
 
 impl Grid {
-    /// The table of a measure.
-    pub(super) fn new(study: &Study, records: &[Record], measure: &Measure<'_>) -> Self {
-        match study.layout {
+    /// The table of a measure, where each network is to be trained `seeds` times.
+    pub(super) fn new(
+        study: &Study,
+        records: &[Record],
+        seeds: u64,
+        measure: &Measure<'_>,
+    ) -> Self {
+        let grid = match study.layout {
             Layout::ByMethod => by_method(study, records, measure),
             Layout::BySetup => by_setup(study, records, measure),
-        }
+        };
+        Self { seeds, ..grid }
+    }
+
+    /// `0.842 ± 0.004`, with ` (2 of 3)` where not all seeds are there yet; a dash
+    /// where there is nothing.
+    pub(super) fn cell_text(&self, row: usize, column: usize) -> String {
+        let asked = match self.columns[column].method {
+            Method::Network(_) => self.seeds,
+            Method::Baseline(_) => 1,
+        };
+        self.cells[row][column].text(asked)
     }
 
     /// The table as aligned text.
     pub(super) fn text(&self) -> String {
         let mut rows = vec![vec![self.corner.to_owned()]];
         rows[0].extend(self.columns.iter().map(|c| c.title.clone()));
-        for (name, cells) in self.rows.iter().zip(&self.cells) {
-            let mut row = vec![name.clone()];
-            row.extend(cells.iter().map(|cell| cell.text()));
-            rows.push(row);
+        for (row, name) in self.rows.iter().enumerate() {
+            let cells = (0..self.columns.len()).map(|column| self.cell_text(row, column));
+            rows.push(std::iter::once(name.clone()).chain(cells).collect());
         }
         console::table(&rows, &format!("<{}", ">".repeat(self.columns.len())))
     }
@@ -99,17 +116,20 @@ impl Grid {
 }
 
 impl Cell {
-    /// `0.842 ± 0.004`; a dash where there is nothing.
-    pub(super) fn text(&self) -> String {
-        match &self.ours {
-            None => "-".into(),
-            Some(Spread {
-                mean,
-                deviation: Some(deviation),
-                ..
-            }) => format!("{mean:.3} ± {deviation:.3}"),
-            Some(spread) => format!("{:.3}", spread.mean),
+    /// As [`Grid::cell_text`], of `asked` numbers.
+    fn text(&self, asked: u64) -> String {
+        let Some(spread) = &self.ours else {
+            return "-".into();
+        };
+        let mut text = format!("{:.3}", spread.mean);
+        if let Some(deviation) = spread.deviation {
+            text += &format!(" ± {deviation:.3}");
         }
+        let there = spread.values.len() as u64;
+        if there < asked {
+            text += &format!(" ({there} of {asked})");
+        }
+        text
     }
 }
 
@@ -164,6 +184,7 @@ fn by_method(study: &Study, records: &[Record], measure: &Measure<'_>) -> Grid {
         rows,
         columns: columns.collect(),
         cells,
+        seeds: 1,
     }
 }
 
@@ -221,6 +242,7 @@ fn by_setup(study: &Study, records: &[Record], measure: &Measure<'_>) -> Grid {
         cells: rows.iter().map(row).collect(),
         rows,
         columns,
+        seeds: 1,
     }
 }
 
@@ -273,7 +295,8 @@ mod tests {
             ours: Some(three),
             paper: None,
         };
-        assert_eq!(cell.text(), "0.500 ± 0.100");
-        assert_eq!(Cell::default().text(), "-");
+        assert_eq!(cell.text(3), "0.500 ± 0.100");
+        assert_eq!(cell.text(5), "0.500 ± 0.100 (3 of 5)");
+        assert_eq!(Cell::default().text(1), "-");
     }
 }

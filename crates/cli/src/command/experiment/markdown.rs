@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use unet3d_train::TrainConfig;
+use unet3d_train::experiment::Comparison;
+use unet3d_train::{Budget, TrainConfig};
 
 use super::grid::{Grid, averages};
 use super::method::Method;
@@ -23,6 +24,13 @@ pub(super) fn text(tables: &Tables<'_>, mean_iou: &Grid) -> String {
             tables.planned
         );
     }
+    if !tables.failures.is_empty() {
+        out += "**Failed, and in no number below:**\n\n";
+        for failure in tables.failures {
+            let _ = writeln!(out, "- {failure}");
+        }
+        out.push('\n');
+    }
     out += "![Mean IoU of each network](results.svg)\n\n## Mean IoU\n\n";
     let _ = writeln!(out, "{}", explain(tables));
     out += &grid(mean_iou);
@@ -32,7 +40,13 @@ pub(super) fn text(tables: &Tables<'_>, mean_iou: &Grid) -> String {
     if tables.background.is_some() {
         let measure = |record: &Record| record.foreground_iou(tables.background);
         out += "\n## Foreground IoU\n\nThe mean over the classes but the background.\n\n";
-        out += &grid(&without_paper(Grid::new(study, tables.records, &measure)));
+        let foreground = without_paper(Grid::new(
+            study,
+            tables.records,
+            tables.common.seeds,
+            &measure,
+        ));
+        out += &grid(&foreground);
     }
     out += "\n## Classes\n\nIoU / Dice of each class, averaged as above.\n\n";
     out += &classes(tables);
@@ -48,7 +62,9 @@ pub(super) fn text(tables: &Tables<'_>, mean_iou: &Grid) -> String {
 fn explain(tables: &Tables<'_>) -> String {
     let seeds = match tables.common.seeds {
         1 => "one seed".to_owned(),
-        n => format!("mean ± standard deviation over {n} seeds"),
+        n => format!(
+            "mean ± standard deviation over {n} seeds, in brackets how many there are where they are fewer"
+        ),
     };
     format!(
         "The mean over all classes that occur; {seeds}. The paper does not state which classes its IoU is over, and its \
@@ -69,11 +85,12 @@ fn grid(grid: &Grid) -> String {
         }
     }
     let mut rows = Vec::new();
-    for (name, cells) in grid.rows.iter().zip(&grid.cells) {
+    for (number, name) in grid.rows.iter().enumerate() {
         let mut row = vec![name.clone()];
-        for (cell, has_paper) in cells.iter().zip(&has_paper) {
-            row.push(cell.text());
+        for (column, has_paper) in has_paper.iter().enumerate() {
+            row.push(grid.cell_text(number, column));
             if *has_paper {
+                let cell = &grid.cells[number][column];
                 row.push(cell.paper.map_or(String::new(), |v| format!("{v:.3}")));
             }
         }
@@ -168,10 +185,12 @@ fn training(tables: &Tables<'_>) -> String {
             Some(config) => shape_of(&config),
             None => Default::default(),
         };
+        let known_s: Option<Vec<f64>> = of.iter().map(|r| r.training_s).collect();
+        let known_s = known_s.and_then(|known| mean(known.into_iter()));
         let (steps, training) = match method {
             Method::Network(_) => (
                 console::count(average(&|r| r.iterations as f64).round() as u64),
-                console::duration(average(&|r| r.training_s)),
+                known_s.map_or("-".into(), console::duration),
             ),
             Method::Baseline(_) => Default::default(),
         };
@@ -186,7 +205,8 @@ fn training(tables: &Tables<'_>) -> String {
             console::duration(average(&|r| r.prediction_s)),
         ]);
     }
-    let note = "Steps and times are means over the runs; patch and batch those of the first.\n\n";
+    let note = "Steps and times are means over the runs; patch and batch those of the first. \
+        A run that was resumed under a budget of steps does not know its time.\n\n";
     format!("{note}{}", table(&header, &rows))
 }
 
@@ -200,6 +220,17 @@ fn shape_of(config: &TrainConfig) -> (String, String, String) {
     let [z, y, x] = config.patch.unwrap_or_default();
     let batch = config.batch.unwrap_or_default();
     (parameters, format!("{z}, {y}, {x}"), batch.to_string())
+}
+
+/// `1,000 steps`, `10 min`.
+pub(super) fn budget_text(budget: &Budget) -> String {
+    match (budget.iterations, budget.minutes) {
+        (Some(n), Some(minutes)) => format!("{} steps or {minutes} min", console::count(n)),
+        (Some(1), None) => "1 step".into(),
+        (Some(n), None) => format!("{} steps", console::count(n)),
+        (None, Some(minutes)) => format!("{minutes} min"),
+        (None, None) => String::new(),
+    }
 }
 
 /// Sentences on data and machine.
@@ -221,7 +252,18 @@ fn how(tables: &Tables<'_>) -> Vec<String> {
     if cases.len() > NAMED {
         let _ = write!(volumes, "; and {} more", cases.len() - NAMED);
     }
-    let mut how = vec![format!("Volumes: {volumes}.")];
+    let budget = &tables.budget;
+    let mut how = vec![
+        format!("Volumes: {volumes}."),
+        format!("Each network was trained for {}.", budget_text(budget)),
+    ];
+    let flat = Method::Network(Comparison::Normalised2d);
+    if budget.minutes.is_none() && tables.study.methods.contains(&flat) {
+        how.push(
+            "A step of the 2D network is shorter and shows it less than one of the 3D network: --minutes is the fairer budget."
+                .into(),
+        );
+    }
     let mut machines: Vec<String> = tables
         .records
         .iter()

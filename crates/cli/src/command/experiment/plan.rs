@@ -1,10 +1,11 @@
 //! All runs of an experiment, known before the first: settings, memory, names.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use unet3d_kernels::Threads;
 use unet3d_train::experiment::{fingerprint, needs};
 use unet3d_train::{Case, TrainConfig};
+use unet3d_unet::Engine;
 
 use super::method::Method;
 use super::study::Study;
@@ -49,10 +50,18 @@ impl Plan {
         seeds: u64,
         base: &TrainConfig,
         cases: &[Case],
+        engine: Engine,
         threads: &Threads,
     ) -> anyhow::Result<Self> {
         let parts = study.protocol.parts();
         let data_bytes: u64 = cases.iter().map(Case::bytes).sum();
+        if let Some(given) = base.memory_bytes.filter(|given| *given <= data_bytes) {
+            bail!(
+                "--memory is {}, the volumes alone take {}. Allow more memory, or name fewer or smaller volumes.",
+                console::bytes(given),
+                console::bytes(data_bytes)
+            );
+        }
         // The volumes stay in memory while a run has its own copy of them.
         let base = TrainConfig {
             memory_bytes: base
@@ -62,6 +71,9 @@ impl Plan {
         };
         let about = json!({
             "experiment": study.name,
+            // Before the data, which they change: a difference is told by its cause.
+            "classes": cases[0].labels.classes,
+            "normalise": base.normalise,
             "settings": study.settings,
             "data": fingerprint(cases),
         });
@@ -75,18 +87,23 @@ impl Plan {
             let split = study.protocol.split(cases, number)?;
             plan.annotated.push(annotated_share(&split.training));
             for method in &study.methods {
+                let beside = || {
+                    format!(
+                        "{} beside {} of volumes",
+                        method.title(),
+                        console::bytes(data_bytes)
+                    )
+                };
                 let config = match method {
-                    Method::Network(network) => Some(network.configure(&base, &split.training)?),
+                    Method::Network(network) => {
+                        let settled = network.configure(&base, &split.training);
+                        Some(settled.with_context(beside)?)
+                    }
                     Method::Baseline(_) => None,
                 };
                 if let Some(config) = &config {
-                    let needed = needs(config, &split, true, threads).with_context(|| {
-                        format!(
-                            "{} beside {} of volumes",
-                            method.title(),
-                            console::bytes(data_bytes)
-                        )
-                    })?;
+                    let needed =
+                        needs(config, &split, true, engine, threads).with_context(beside)?;
                     plan.peak_bytes = plan.peak_bytes.max(needed.peak_bytes() + data_bytes);
                 }
                 let seeds = if config.is_some() { seeds } else { 1 };

@@ -79,7 +79,12 @@ pub(super) fn svg(study: &Study, grid: &Grid) -> String {
             for value in ours.values.iter().filter(|_| ours.values.len() > 1) {
                 dot(&mut out, x(row), area.y(*value), 2.5, &style, 0.45);
             }
-            let title = format!("{}, {}: {}", grid.rows[row], column.title, cell.text());
+            let title = format!(
+                "{}, {}: {}",
+                grid.rows[row],
+                column.title,
+                grid.cell_text(row, c)
+            );
             let _ = write!(out, "<g><title>{}</title>", escaped(&title));
             dot(&mut out, x(row), area.y(ours.mean), 5.0, &style, 1.0);
             out += "</g>\n";

@@ -34,8 +34,8 @@ pub(super) struct Record {
     pub(super) machine: String,
     /// Training steps.
     pub(super) iterations: u64,
-    /// Duration of the training.
-    pub(super) training_s: f64,
+    /// Duration of the training, where it is known.
+    pub(super) training_s: Option<f64>,
     /// Duration of the predictions that were scored.
     pub(super) prediction_s: f64,
     /// Mean loss of the last tenth of the steps.

@@ -21,9 +21,9 @@ Examples:
 A network is trained on each volume under each set-up, by default the paper's four:
 1,1,1 / 2,2,1 / 3,3,2 / 5,5,3 slices of the planes yz, xz, xy, that is across x, y, z.
 The largest set-up's slices are evenly spaced among those annotated; each smaller one's
-are among the next larger one's, from the middle outwards. All set-ups are scored on
-the same voxels: where every voxel of the volume is annotated, those on no set-up's
-slices; else the annotated slices that no set-up uses.
+are among the next larger one's: the middle one first, then the outer ones, then those
+between. All set-ups are scored on the same voxels: where the whole volume is annotated,
+those on no set-up's slices; else the annotated slices that no set-up uses.
 Beside the networks stands shape-based interpolation, which learns nothing.";
 
 /// How many annotated slices it takes, each volume by itself (table 2)
@@ -52,7 +52,7 @@ impl SlicesCount {
         let study = Study {
             name: "slices-count",
             title: "How many annotated slices it takes".into(),
-            settings: json!({ "setups_zyx": setups }),
+            settings: json!({ "setups_zyx": setups, "slices_zyx": self.common.data.slices }),
             methods: methods(
                 &self.common.networks(&[Comparison::Normalised3d]),
                 &[Baseline::Interpolation],

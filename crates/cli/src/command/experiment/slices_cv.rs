@@ -50,7 +50,7 @@ impl SlicesCv {
                 data.cases.len(),
                 if data.cases.len() == 1 { "" } else { "s" }
             ),
-            settings: json!({ "folds": self.folds }),
+            settings: json!({ "folds": self.folds, "slices_zyx": self.common.data.slices }),
             methods: methods(
                 &self.common.networks(&Comparison::ALL),
                 &[Baseline::Interpolation],

@@ -13,6 +13,7 @@ use unet3d_train::{Case, Error, TrainConfig};
 
 use super::flags::Common;
 use super::grid::Layout;
+use super::markdown::budget_text;
 use super::method::Method;
 use super::paper;
 use super::plan::{Plan, Run};
@@ -63,7 +64,7 @@ pub(super) fn run(
     let engine = common.machine.engine()?;
     let threads = common.machine.start_threads()?;
     let background = common.background(&cases[0].labels.classes)?;
-    let plan = Plan::new(&study, common.seeds, base, &cases, &threads)?;
+    let plan = Plan::new(&study, common.seeds, base, &cases, engine, &threads)?;
     let folder = common.out.join("runs");
     let about = common.out.join("experiment.json");
     record::check_experiment(&about, &plan.about)?;
@@ -78,12 +79,14 @@ pub(super) fn run(
     let kept = records.iter().flatten().count();
     let mut pace = Pace::new(base.budget.minutes);
     for record in records.iter().flatten() {
-        pace.add(record.method, record.training_s + record.prediction_s);
+        if let Some(training_s) = record.training_s {
+            pace.add(record.method, training_s + record.prediction_s);
+        }
     }
     tell(&study, &plan, kept, base, console);
     let interrupt = Interrupt::listen()?;
     let mut watch = Watch::new(console, interrupt.clone(), pace);
-    let write = |records: &[Option<Record>], teller: Option<Console>| {
+    let write = |records: &[Option<Record>], failures: &[String], teller: Option<Console>| {
         let finished: Vec<Record> = records.iter().flatten().cloned().collect();
         let tables = Tables {
             study: &study,
@@ -92,6 +95,8 @@ pub(super) fn run(
             background,
             cases: &cases,
             common,
+            budget: base.budget,
+            failures,
         };
         tables.write()?;
         if let Some(console) = teller {
@@ -128,11 +133,12 @@ pub(super) fn run(
                 work.clear()?;
                 watch.end(run.method, run_started.elapsed().as_secs_f64());
                 records[i] = Some(record);
-                write(&records, None)?;
+                write(&records, &failures, None)?;
             }
             // The other networks may well learn; what they did is not thrown away.
             Err(error) if matches!(error.downcast_ref(), Some(Error::Diverged { .. })) => {
                 failures.push(format!("{label}: {error}"));
+                write(&records, &failures, None)?;
             }
             Err(error) => return Err(error.context(label)),
         }
@@ -140,7 +146,7 @@ pub(super) fn run(
     watch.close();
 
     let finished = records.iter().flatten().count();
-    let grid = write(&records, Some(console))?;
+    let grid = write(&records, &failures, Some(console))?;
     for failure in &failures {
         console.note(format_args!("Failed: {failure}"));
     }
@@ -186,12 +192,7 @@ impl Study {
 fn tell(study: &Study, plan: &Plan, kept: usize, base: &TrainConfig, console: Console) {
     let runs = plan.runs.len();
     let networks = plan.runs.iter().filter(|run| run.config.is_some()).count();
-    let budget = match (base.budget.iterations, base.budget.minutes) {
-        (Some(n), Some(minutes)) => format!("{} steps or {minutes} min", console::count(n)),
-        (Some(n), None) => format!("{} steps", console::count(n)),
-        (None, Some(minutes)) => format!("{minutes} min"),
-        (None, None) => String::new(),
-    };
+    let budget = budget_text(&base.budget);
     console.note(format_args!(
         "{}: {} part{}, {networks} networks to train, {budget} each. {kept} of {runs} runs are finished already.",
         study.title,

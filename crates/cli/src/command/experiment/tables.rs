@@ -1,6 +1,6 @@
 //! What an experiment leaves: `results.csv`, `results.md`, `results.svg`.
 
-use unet3d_train::Case;
+use unet3d_train::{Budget, Case};
 
 use super::flags::Common;
 use super::grid::Grid;
@@ -24,12 +24,19 @@ pub(super) struct Tables<'a> {
     pub(super) cases: &'a [Case],
     /// What was asked for.
     pub(super) common: &'a Common,
+    /// What each network gets.
+    pub(super) budget: Budget,
+    /// Runs that failed, and why.
+    pub(super) failures: &'a [String],
 }
 
 impl Tables<'_> {
     /// The table of the mean IoU.
     pub(super) fn mean_iou(&self) -> Grid {
-        Grid::new(self.study, self.records, &|record| record.scores.mean_iou)
+        let seeds = self.common.seeds;
+        Grid::new(self.study, self.records, seeds, &|record| {
+            record.scores.mean_iou
+        })
     }
 
     /// Writes all three.

@@ -59,23 +59,38 @@ impl Volumes {
         let base = self.common.base()?;
         let data = self.common.data.read(&base.normalise)?;
         let slices = self.common.data.slices;
+        let mut notes = vec![
+            "Scored is all that is annotated in the volumes left out; where several are, the mean over them.".into(),
+            "The location prior is the class most frequent at the same place in the training volumes, brought to the shape of the tested one."
+                .into(),
+        ];
         let (protocol, settings) = if self.split {
-            let is_validate = data.is_validate.as_ref().context(
-                "--split: pairs of files have no split. Give a data set with a split.tsv, or a list of cases.",
+            let own = data.split.as_ref().context(
+                "--split: the volumes come without a split. Give a data set with a split.tsv, a list of cases that says \
+                 of each what it is for, or --folds.",
             )?;
-            let settings = json!({ "split": is_validate, "slices_zyx": slices });
-            (experiment::Volumes::once(is_validate, slices)?, settings)
+            let tested = own.is_validate.iter().filter(|is| **is).count();
+            notes.push(format!(
+                "Learned from {} volumes, tested on {tested}, {}.",
+                own.is_validate.len() - tested,
+                own.how
+            ));
+            let names = data.cases.iter().zip(&own.is_validate);
+            let names: Vec<_> = names
+                .filter(|(_, is)| **is)
+                .map(|(case, _)| &case.name)
+                .collect();
+            let settings = json!({ "split": names, "slices_zyx": slices });
+            (
+                experiment::Volumes::once(&own.is_validate, slices)?,
+                settings,
+            )
         } else {
             let groups = self.groups_of(&data)?;
             let settings = json!({ "groups": groups, "folds": self.folds, "slices_zyx": slices });
             let protocol = experiment::Volumes::leave_out(&groups, self.folds, slices)?;
             (protocol, settings)
         };
-        let mut notes = vec![
-            "Scored is all that is annotated in the volumes left out; where several are, the mean over them.".into(),
-            "The location prior is the class most frequent at the same place in the training volumes, brought to the shape of the tested one."
-                .into(),
-        ];
         if let Some([z, y, x]) = slices {
             notes.push(format!(
                 "Of each training volume z={z}, y={y}, x={x} evenly spaced slices are learned from."

@@ -49,7 +49,7 @@ impl Work<'_> {
                 Some(Made {
                     counts,
                     steps: 0,
-                    training_s: 0.0,
+                    training_s: Some(0.0),
                     prediction_s: started.elapsed().as_secs_f64(),
                     last_loss: None,
                 })
@@ -135,7 +135,7 @@ impl Work<'_> {
 struct Made {
     counts: Counts,
     steps: u64,
-    training_s: f64,
+    training_s: Option<f64>,
     prediction_s: f64,
     last_loss: Option<f64>,
 }
