@@ -275,7 +275,7 @@ fn how(tables: &Tables<'_>) -> Vec<String> {
         how.push(format!("Made by {}.", machines.join("; ")));
     }
     how.push(
-        "\"With BN\" is normalisation by the statistics of each patch by itself, in training and prediction: the paper's batch normalisation at its batch size of one."
+        "\"With BN\" is normalisation by the statistics of each patch by itself in training, and of each tile in prediction, which is the whole volume where memory allows (but one slice in 2D): the paper's batch normalisation at its batch size of one."
             .into(),
     );
     how
