@@ -22,7 +22,7 @@ pub(crate) struct Forecast {
     pub(crate) validation: Options,
 }
 
-/// What a run is made with.
+/// How a run is carried out, whatever it computes.
 #[derive(Clone, Copy)]
 pub(crate) struct Means<'a> {
     /// Whether checkpoints are written.

@@ -8,7 +8,8 @@
 //! are used in all. Scored is what no set-up uses, so all set-ups of a volume are
 //! scored on the same voxels:
 //!
-//! - where every voxel is annotated, all voxels on none of the slices used;
+//! - where the whole volume is annotated rather than single slices, all annotated voxels
+//!   on none of the slices used;
 //! - else the annotated slices that no set-up uses, as the paper has it. Where
 //!   they cross training slices, the voxels are left to the score
 //!   (docs/decisions/0003).
@@ -39,9 +40,9 @@ pub struct SlicesCount {
 
 #[derive(Clone, Debug)]
 enum Test {
-    /// The voxels on none of these slices.
+    /// The annotated voxels on none of these slices.
     Outside(Slices),
-    /// The voxels on these slices.
+    /// The annotated voxels on these slices.
     On(Slices),
 }
 

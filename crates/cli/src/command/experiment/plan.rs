@@ -64,9 +64,7 @@ impl Plan {
         }
         // The volumes stay in memory while a run has its own copy of them.
         let base = TrainConfig {
-            memory_bytes: base
-                .memory_bytes
-                .map(|given| given.saturating_sub(data_bytes)),
+            memory_bytes: base.memory_bytes.map(|given| given - data_bytes),
             ..base.clone()
         };
         let about = json!({
