@@ -388,6 +388,8 @@ pub(crate) struct OuterProduct<'a> {
     /// [`PANEL`] rows `c_stride` apart.
     pub(crate) c: &'a mut [f32],
     pub(crate) c_stride: usize,
+    /// What is multiplied next, in rows and panels as those of `b`: fetched on the way.
+    pub(crate) next_b: *const f32,
 }
 
 impl OuterProduct<'_> {
@@ -440,6 +442,7 @@ impl OuterProduct<'_> {
                 }
             }
         }
+        let next_b = self.next_b.wrapping_add(panel * self.b_panel);
         for t in 0..self.points {
             // SAFETY: `run` has asserted that so many rows are inside; i + M is at
             // most PANEL.
@@ -455,6 +458,9 @@ impl OuterProduct<'_> {
             for p in 0..P {
                 // SAFETY: as above.
                 line[p] = unsafe { load(b.add(p * self.b_panel)) };
+                if i == 0 {
+                    prefetch(next_b.wrapping_add(t * self.b_stride + p * self.b_panel));
+                }
             }
             for m in 0..M {
                 // SAFETY: as above.

@@ -661,6 +661,7 @@ impl pulp::WithSimd for Outer<'_> {
                     fresh,
                     c: &mut self.part[i * PANEL * columns..],
                     c_stride: columns,
+                    next_b: dy.as_ptr(),
                 };
                 outer.run(simd);
             }

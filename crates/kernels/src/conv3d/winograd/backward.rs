@@ -6,8 +6,9 @@
 //!
 //! Else a batch of tiles is transformed, input and output gradient, into
 //! `[frequency][tile][channel]`; then each frequency adds its outer products to
-//! `[frequency][i][o]`. Both halves are cut by the problem. The sums of a
-//! stretch of output channels are transformed back when all batches are in.
+//! `[frequency][pair of output panels][i][o]`. Both halves are cut by the problem.
+//! The sums of a stretch of output channels are transformed back when all batches
+//! are in.
 
 #![allow(
     unsafe_code,
@@ -329,7 +330,7 @@ struct Frequencies<'a> {
     gradients: Tiles,
     tiles: usize,
     fresh: bool,
-    /// `[frequency][i][o]`.
+    /// One frequency after the other, in it as [`sum_at`] says.
     sums: &'a mut [f32],
 }
 
@@ -436,7 +437,7 @@ struct Frequency<'a> {
     gradients: Tiles,
     tiles: usize,
     fresh: bool,
-    /// `[i][o]`.
+    /// See [`sum_at`].
     c: &'a mut [f32],
 }
 
@@ -459,17 +460,25 @@ impl WithSimd for Frequency<'_> {
             let points = POINTS.min(tiles - first);
             for o in (0..outputs).step_by(2 * PANEL) {
                 for i in (0..inputs.channels).step_by(PANEL) {
+                    let b = &u[first * outputs + o..];
+                    // With the last input panel the next outputs.
+                    let ahead = if i + PANEL < inputs.channels {
+                        0
+                    } else {
+                        2 * PANEL
+                    };
                     OuterProduct {
                         a: &v[first * inputs.channels + i..],
                         a_stride: inputs.channels,
-                        b: &u[first * outputs + o..],
+                        b,
                         b_stride: outputs,
                         b_panel: PANEL,
                         panels: 2.min((outputs - o) / PANEL),
                         points,
                         fresh: fresh && first == 0,
-                        c: &mut c[i * outputs + o..],
-                        c_stride: outputs,
+                        c: &mut c[sum_at(inputs.channels, outputs, i, o)..],
+                        c_stride: (2 * PANEL).min(outputs - o),
+                        next_b: b.as_ptr().wrapping_add(ahead),
                     }
                     .run(simd);
                 }
@@ -478,11 +487,20 @@ impl WithSimd for Frequency<'_> {
     }
 }
 
+/// Where the sum of an input and an output channel is, within a frequency:
+/// `[pair of output panels][i][o]`. In this order they are added to, and processors see
+/// that coming.
+#[inline(always)]
+fn sum_at(in_c: usize, out_c: usize, i: usize, o: usize) -> usize {
+    let first = o / (2 * PANEL) * (2 * PANEL);
+    first * in_c + i * (2 * PANEL).min(out_c - first) + o - first
+}
+
 /// `G'` along the three axes for one input channel, added to the weights' gradient.
 struct Back<'a> {
     size: &'a Size,
     cut: &'a Cut,
-    /// `[frequency][i][o]`.
+    /// One frequency after the other, in it as [`sum_at`] says.
     sums: &'a [f32],
     i: usize,
     o0: usize,
@@ -515,7 +533,8 @@ impl WithSimd for Back<'_> {
                 let mut line = [zero; MOST];
                 for fd in 0..ad {
                     let f = fd * ah * aw + fhw;
-                    line[fd] = load::<S>(sums, (f * size.in_c + i) * outputs + o);
+                    let at = f * size.in_c * outputs + sum_at(size.in_c, outputs, i, o);
+                    line[fd] = load::<S>(sums, at);
                 }
                 let taps = form::weights_adjoint(simd, md, line);
                 for d in 0..kd {
