@@ -38,8 +38,8 @@ pub(crate) struct Filling {
     pub(crate) labels: Labels,
     /// What is right everywhere, where that is known.
     pub(crate) truth: Option<Labels>,
-    /// The flag that says which voxels are annotated.
-    pub(crate) scheme_flag: String,
+    /// The flags that say which voxels are annotated, and the classes.
+    pub(crate) scheme_flags: String,
     /// How to train.
     pub(crate) config: TrainConfig,
     /// Whether to predict in all mirror images.
@@ -267,7 +267,7 @@ fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
 }
 
 fn next(filling: &Filling, demo: bool) -> Vec<(String, String)> {
-    let (paths, flag) = (&filling.paths, &filling.scheme_flag);
+    let (paths, flags) = (&filling.paths, &filling.scheme_flags);
     // What the model is calibrated for.
     let mirrored = if filling.mirrored { " --mirrored" } else { "" };
     let mut out = Vec::new();
@@ -281,7 +281,7 @@ fn next(filling: &Filling, demo: bool) -> Vec<(String, String)> {
             "Not good enough? See which slices to annotate next, annotate them, and train longer:"
                 .into(),
             format!(
-                "unet3d suggest {} {} {} {flag}{mirrored}\n    unet3d fill {1} {2} -o {} {flag} --minutes 30",
+                "unet3d suggest {} {} {} {flags}{mirrored}\n    unet3d fill {1} {2} -o {} {flags} --minutes 30",
                 paths.model.display(),
                 paths.image.display(),
                 paths.labels.display(),

@@ -31,8 +31,8 @@ pub(crate) struct Interpolating {
     pub(crate) image: Volume,
     /// What is annotated.
     pub(crate) labels: Labels,
-    /// The flag that says which voxels are annotated.
-    pub(crate) scheme_flag: String,
+    /// The flags that say which voxels are annotated, and the classes.
+    pub(crate) scheme_flags: String,
 }
 
 /// The files of a fill without a network.
@@ -147,7 +147,7 @@ fn next(job: &Interpolating) -> Vec<(String, String)> {
             image.display(),
             labels.display(),
             out.display(),
-            job.scheme_flag
+            job.scheme_flags
         ),
     )]
 }

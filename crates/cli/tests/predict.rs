@@ -88,6 +88,11 @@ fn suggest_names_slices_that_are_not_annotated() {
         }
         assert!(ran.stderr.contains("unet3d fill"), "{by}");
     }
+    // The command to go on with reads the labels as this one did.
+    let flags = "--unlabeled 0 --classes 1=inside,2=outside";
+    let labels = "suggest @run @image.nii.gz @sparse.nii.gz";
+    let ran = run_well(&folder, &format!("{labels} {flags} --by evenly-spaced"));
+    assert!(ran.stdout.contains(&format!("-o OUT {flags}")));
 }
 
 #[test]

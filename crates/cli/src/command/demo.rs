@@ -145,7 +145,7 @@ impl Demo {
                 image,
                 labels,
                 truth: Some(truth),
-                scheme_flag: Annotated::Except(UNLABELED).flag(),
+                scheme_flags: Annotated::Except(UNLABELED).flag(),
                 config,
                 mirrored: false,
                 sitting: Sitting::default(),

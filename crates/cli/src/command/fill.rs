@@ -149,7 +149,7 @@ impl Fill {
             image,
             labels,
             truth: None,
-            scheme_flag: scheme.annotated.flag(),
+            scheme_flags: scheme.flags(),
             config,
             mirrored: self.mirrored,
             sitting: Sitting {
@@ -195,7 +195,7 @@ impl Fill {
             },
             image,
             labels,
-            scheme_flag: scheme.annotated.flag(),
+            scheme_flags: scheme.flags(),
         })
     }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use unet3d_predict::Options;
 use unet3d_predict::suggest::{SliceRef, Strategy, suggest};
-use unet3d_volume::{Annotated, Label, Labels};
+use unet3d_volume::{Annotated, Label, LabelScheme, Labels};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -138,7 +138,7 @@ impl Suggest {
         };
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         let slices = suggest(&doubts, &labels, count, strategy);
-        self.tell(&slices, &labels, &scheme.annotated, console)?;
+        self.tell(&slices, &labels, &scheme, console)?;
         Ok(End::Done)
     }
 
@@ -146,7 +146,7 @@ impl Suggest {
         &self,
         slices: &[SliceRef],
         labels: &Labels,
-        annotated: &Annotated,
+        scheme: &LabelScheme,
         console: Console,
     ) -> anyhow::Result<()> {
         let mut rows = vec![
@@ -167,12 +167,16 @@ impl Suggest {
         console.result(
             "\nSlices are counted from 0. Annotate as many as you care to, from the first on, and fill again:",
         )?;
-        let (then, more) = afterwards(annotated, slices);
+        let (annotated, more) = afterwards(&scheme.annotated, slices);
+        let then = LabelScheme {
+            annotated,
+            ..scheme.clone()
+        };
         console.result(format_args!(
             "  unet3d fill {} {} -o OUT {}",
             self.image.display(),
             self.labels.display(),
-            then.flag()
+            then.flags()
         ))?;
         if !more.is_empty() {
             let more: Vec<_> = more.iter().map(|axis| parse::AXES[*axis]).collect();

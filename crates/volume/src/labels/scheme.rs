@@ -53,6 +53,21 @@ pub struct LabelScheme {
 }
 
 impl LabelScheme {
+    /// The flags that say this, as a person types them; quoted where a name has spaces.
+    pub fn flags(&self) -> String {
+        let classes: Vec<_> = self
+            .classes
+            .iter()
+            .map(|class| format!("{}={}", class.value, class.name))
+            .collect();
+        let flag = self.annotated.flag();
+        match classes.join(",") {
+            none if none.is_empty() => flag,
+            all if all.contains(char::is_whitespace) => format!("{flag} --classes \"{all}\""),
+            all => format!("{flag} --classes {all}"),
+        }
+    }
+
     /// Refuses what cannot be meant, before any file is read.
     ///
     /// # Errors
@@ -145,5 +160,17 @@ mod tests {
         assert_eq!(Annotated::Dense.flag(), "--dense");
         assert_eq!(Annotated::Except(-1).flag(), "--unlabeled -1");
         assert_eq!(Annotated::Mask("m.nii".into()).flag(), "--annotated m.nii");
+    }
+
+    #[test]
+    fn flags_name_the_classes_that_were_named() {
+        let flags = |classes: &[Class]| scheme(classes, Annotated::Except(0)).flags();
+        let named = [class(1, "a"), class(-2, "b")];
+        assert_eq!(flags(&[]), "--unlabeled 0");
+        assert_eq!(flags(&named), "--unlabeled 0 --classes 1=a,-2=b");
+        assert_eq!(
+            flags(&[class(1, "a b")]),
+            "--unlabeled 0 --classes \"1=a b\""
+        );
     }
 }
