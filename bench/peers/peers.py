@@ -188,7 +188,7 @@ def run(item, rounds, folder):
             if item.fresh:
                 c.stop()
         if item.fresh and number == 0:
-            keep_fastest([c for c in contestants if c.name != item.ours and c.counts()])
+            keep_fastest([c for c in contestants if c.name != item.ours])
     for c in contestants:
         c.stop()
     counts = {c.parameters for c in contestants} - {0}
@@ -198,11 +198,11 @@ def run(item, rounds, folder):
 
 
 def keep_fastest(rivals):
-    """Of many sizes that are tried only the fastest runs again."""
-    fastest = min(rivals, key=Contestant.median, default=None)
+    """Of many sizes that are tried only the fastest that fits runs again."""
+    fastest = min((c for c in rivals if c.counts()), key=Contestant.median, default=None)
     for c in rivals:
         if c is not fastest:
-            c.failure = "slower in round 1"
+            c.failure = c.failure or "slower or too large in round 1"
 
 
 def ratios(item, contestants):
