@@ -6,13 +6,15 @@
 //! operation loads it; cropping and concatenation are a [`View`] of one or two
 //! [`Source`]s. Nothing of this is ever written back to memory.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use crate::micro::prefetch;
 
 /// Rows of the input that are fetched ahead of the one that is loaded: what
 /// memory needs for an answer.
-const AHEAD: usize = 3;
+pub(crate) const AHEAD: usize = 3;
 
 /// Extents of a tensor `n d h w c`, channels innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,11 +206,29 @@ impl<'a> View<'a> {
         &self,
         simd: S,
         n: usize,
-        [d, h, w0]: [usize; 3],
+        at: [usize; 3],
         len: usize,
         c0: usize,
         c1: usize,
         out: &mut [f32],
+    ) {
+        let next = [at[0], at[1] + AHEAD, at[2]];
+        self.load_row_before(simd, n, at, len, c0..c1, out, (next, c0));
+    }
+
+    /// The same, and fetches as much from the place and the channel `next` on: what
+    /// is loaded [`AHEAD`] rows later.
+    #[allow(clippy::too_many_arguments, reason = "from where to where")]
+    #[inline(always)]
+    pub(crate) fn load_row_before<S: Simd>(
+        &self,
+        simd: S,
+        n: usize,
+        [d, h, w0]: [usize; 3],
+        len: usize,
+        Range { start: c0, end: c1 }: Range<usize>,
+        out: &mut [f32],
+        next: ([usize; 3], usize),
     ) {
         let width = c1 - c0;
         let out = &mut out[..len * width];
@@ -241,11 +261,23 @@ impl<'a> View<'a> {
                     *to = from + crop;
                 }
                 let channels = low - first..high - first;
+                // Wherever that leads: to fetch in vain does no harm.
+                let ([nd, nh, nw], nc) = next;
+                let [_, height, width_] = source.shape.space;
+                let lines = |to: usize, from: usize| to.wrapping_sub(from);
+                let ahead = lines(nd, d)
+                    .wrapping_mul(height)
+                    .wrapping_add(lines(nh, h))
+                    .wrapping_mul(width_)
+                    .wrapping_add(lines(nw, w0))
+                    .wrapping_mul(source.shape.c)
+                    .wrapping_add(lines(nc, c0));
                 load(
                     simd,
                     source,
                     n,
                     at,
+                    ahead,
                     end - begin,
                     channels,
                     &mut out[begin * width..end * width],
@@ -258,7 +290,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// The inside part of a row of one source; `to` is the first channel in `out`.
+/// The inside part of a row of one source; `to` is the first channel in `out`. As much
+/// is fetched from `ahead` floats further on.
 #[allow(
     clippy::too_many_arguments,
     reason = "the inner half of load_row, which has checked them"
@@ -269,8 +302,9 @@ fn load<S: Simd>(
     source: &Source<'_>,
     n: usize,
     at: [usize; 3],
+    ahead: usize,
     len: usize,
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
     out: &mut [f32],
     width: usize,
     to: usize,
@@ -279,6 +313,26 @@ fn load<S: Simd>(
     let start = source.shape.at(n, at);
     let rows = source.data[start..start + len * c].chunks_exact(c);
     let many = channels.len();
+    if many.is_multiple_of(S::F32_LANES) {
+        let vectors = Vectors {
+            source,
+            n,
+            start,
+            ahead,
+            len,
+            width,
+        };
+        let mut i = 0;
+        while i < many {
+            let (from, to) = (channels.start + i, to + i);
+            i += match (many - i) / S::F32_LANES {
+                1 => vectors.load::<S, 1>(simd, from, out, to),
+                2 | 3 => vectors.load::<S, 2>(simd, from, out, to),
+                _ => vectors.load::<S, 4>(simd, from, out, to),
+            };
+        }
+        return;
+    }
     let Some(transform) = source.transform else {
         if width == c && many == c {
             out.copy_from_slice(&source.data[start..start + len * c]);
@@ -292,25 +346,6 @@ fn load<S: Simd>(
     let scale = &transform.scale[n * c..][channels.clone()];
     let shift = &transform.shift[n * c..][channels.clone()];
     let slope = transform.slope;
-    if many.is_multiple_of(S::F32_LANES) {
-        let from = &source.data[start + channels.start..][..(len - 1) * c + many];
-        let ahead = AHEAD * source.shape.space[2] * c;
-        for i in (0..many).step_by(S::F32_LANES) {
-            let (scale, shift) = (vector::<S>(&scale[i..]), vector::<S>(&shift[i..]));
-            for w in 0..len {
-                let value = vector::<S>(&from[w * c + i..]);
-                prefetch(from.as_ptr().wrapping_add(ahead + w * c + i));
-                let mut value = activated(simd, value, scale, shift, slope);
-                if let Some(dropout) = transform.dropout {
-                    let index = start + channels.start + w * c + i;
-                    value = simd.mul_f32s(value, factors::<S>(dropout, index));
-                }
-                let to = &mut out[w * width + to + i..][..S::F32_LANES];
-                to.copy_from_slice(crate::micro::row_of::<S, 1>(&[value]));
-            }
-        }
-        return;
-    }
     if transform.dropout.is_none() && many == c && width == c && FEW.contains(&c) {
         let from = &source.data[start..start + len * c];
         load_few(simd, from, (scale, shift, slope), out);
@@ -329,6 +364,65 @@ fn load<S: Simd>(
                 *value *= dropout.factor(index + i);
             }
         }
+    }
+}
+
+/// Part of a row whose channels are whole vectors.
+struct Vectors<'a> {
+    source: &'a Source<'a>,
+    n: usize,
+    /// Of the first voxel in the source.
+    start: usize,
+    /// How far on is fetched.
+    ahead: usize,
+    len: usize,
+    /// Floats of a loaded voxel.
+    width: usize,
+}
+
+impl Vectors<'_> {
+    /// Loads `V` vectors of channels of each voxel, from channel `from` to `to`; returns
+    /// how many channels that are.
+    #[inline(always)]
+    fn load<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        from: usize,
+        out: &mut [f32],
+        to: usize,
+    ) -> usize {
+        let c = self.source.shape.c;
+        let many = V * S::F32_LANES;
+        let first = self.start + from;
+        let data = &self.source.data[first..][..(self.len - 1) * c + many];
+        let out = &mut out[to..][..(self.len - 1) * self.width + many];
+        let next = data.as_ptr().wrapping_add(self.ahead);
+        let Some(transform) = self.source.transform else {
+            for w in 0..self.len {
+                for v in 0..V {
+                    prefetch(next.wrapping_add(w * c + v * S::F32_LANES));
+                }
+                out[w * self.width..][..many].copy_from_slice(&data[w * c..][..many]);
+            }
+            return many;
+        };
+        let at = self.n * c + from;
+        let factors_of = |of: &[f32]| -> [S::f32s; V] { crate::micro::row_from::<S, V>(&of[at..]) };
+        let (scale, shift) = (factors_of(transform.scale), factors_of(transform.shift));
+        for w in 0..self.len {
+            let values = crate::micro::row_from::<S, V>(&data[w * c..]);
+            let mut done = values;
+            for v in 0..V {
+                prefetch(next.wrapping_add(w * c + v * S::F32_LANES));
+                done[v] = activated(simd, values[v], scale[v], shift[v], transform.slope);
+                if let Some(dropout) = transform.dropout {
+                    let index = first + w * c + v * S::F32_LANES;
+                    done[v] = simd.mul_f32s(done[v], factors::<S>(dropout, index));
+                }
+            }
+            out[w * self.width..][..many].copy_from_slice(crate::micro::row_of::<S, V>(&done));
+        }
+        many
     }
 }
 

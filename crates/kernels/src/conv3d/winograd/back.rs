@@ -6,13 +6,14 @@
     reason = "tasks write boxes of the output, which are no contiguous parts"
 )]
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::cut::{Cut, within};
-use super::form::MOST;
 use super::stage::Stage;
-use super::tile::{self, Buffer, Tiles, load};
-use crate::micro::{Aligned, row_of, stream, streamed};
+use super::tile::{self, Buffer, Lines, Tiles, load};
+use crate::micro::{Aligned, PANEL, mul_add, row_of, stream, streamed};
 use crate::threads::Shared;
 use crate::view::{Region, Shape};
 
@@ -54,7 +55,7 @@ pub(super) struct Back<'a> {
     pub(super) p: &'a [f32],
     pub(super) layout: Tiles,
     pub(super) tile: usize,
-    pub(super) channels: std::ops::Range<usize>,
+    pub(super) channels: Range<usize>,
     /// For the products on their way, or empty.
     pub(super) stage: &'a mut [f32],
 }
@@ -73,80 +74,51 @@ impl WithSimd for Back<'_> {
             channels,
             stage,
         } = self;
-        let (cut, y, shape) = (outputs.cut, outputs.y, outputs.shape);
+        let (cut, y) = (outputs.cut, outputs.y);
         let (n, first, many) = cut.block_at(block);
         let (c0, width) = (channels.start, channels.len());
-        let stride = [
-            shape.space[1] * shape.space[2] * shape.c,
-            shape.space[2] * shape.c,
-            shape.c,
-        ];
         // SAFETY: tasks differ in their block or in their channels.
-        let moments = outputs.moments.map(|moments| unsafe {
+        let mut moments = outputs.moments.map(|moments| unsafe {
             let start = block * 2 * y.c + c0;
             let sums = moments.part(start..start + width);
             (sums, moments.part(start + y.c..start + y.c + width))
         });
-        let mut moments = moments;
         if let Some((sums, squares)) = &mut moments {
             sums.fill(0.0);
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
-        let mut maxima = Aligned([simd.splat_f32s(0.0); MOST_OUTPUTS]);
+        let mut values = Aligned([0.0; VALUES * PANEL]);
         let stage = Stage::new(cut, stage, layout, tile);
         let (tiles, group) = (many.iter().product(), stage.group());
         for o0 in (0..width).step_by(group) {
             stage.fetch::<S>(p, tiles, o0);
             for t in 0..tiles {
                 let (start, inside) = cut.outputs_of((first, many), t, y.space);
-                let is_kept = outputs.kept.contains(start);
-                let mut to = 0;
-                if is_kept {
-                    let place = std::array::from_fn(|axis| {
-                        start[axis] - outputs.kept.start[axis] + outputs.crop[axis]
-                    });
-                    to = shape.at(n, place) + c0;
-                    let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
-                    assert!(to + last.sum::<usize>() + width <= outputs.data.len());
-                }
+                let to = outputs.place(n, start, inside, channels.clone());
                 for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
-                    let zero = simd.splat_f32s(0.0);
-                    let mut finish = Finish::<S> {
-                        // Inside by the assert above, where it is written to.
-                        to: outputs.data.as_mut_ptr().wrapping_add(to + o),
-                        stride,
-                        inside,
-                        bias: match outputs.bias {
-                            Some(bias) => load::<S>(bias, c0 + o),
-                            None => zero,
-                        },
-                        accumulate: outputs.accumulate,
-                        past_caches: outputs.past_caches,
-                        measured: moments.is_some(),
-                        pivot: zero,
-                        sum: zero,
-                        squares: zero,
-                        is_kept,
-                        maxima: None,
-                    };
-                    if let Some(pools) = &outputs.pooled {
-                        maxima.0.fill(simd.splat_f32s(f32::NEG_INFINITY));
-                        finish.maxima = Some(Maxima {
-                            of: &mut maxima.0,
-                            shift: pools.shift,
-                            sign: sign(simd, pools.scale, c0 + o),
-                        });
-                    }
                     let from = stage.source(p, t, o);
-                    tile::output(simd, cut.m, &mut buffer, from, &mut finish);
-                    if let (Some(pools), Some(maxima)) = (&outputs.pooled, &finish.maxima) {
-                        pools.write(simd, maxima, n, (start, inside), c0 + o);
+                    // SAFETY: the values are this task's alone.
+                    unsafe {
+                        let into = (&Shared::new(&mut values.0[..]), within_tile::<S>());
+                        tile::output(simd, cut.m, &mut buffer, from, into);
+                    }
+                    let mut values = Values {
+                        of: &mut values.0,
+                        inside,
+                    };
+                    if let Some(bias) = outputs.bias {
+                        values.add(simd, load::<S>(bias, c0 + o));
+                    }
+                    if let Some(to) = to {
+                        values.write(simd, &outputs, to + o);
+                    }
+                    if let Some(pools) = &outputs.pooled {
+                        values.pool(simd, pools, n, start, c0 + o);
                     }
                     if let Some((sums, squares)) = &mut moments {
-                        let count = inside.iter().product::<usize>() as f64;
                         let lanes = o..o + S::F32_LANES;
-                        finish.moments(count, &mut sums[lanes.clone()], &mut squares[lanes]);
+                        values.moments(simd, &mut sums[lanes.clone()], &mut squares[lanes]);
                     }
                 }
             }
@@ -157,53 +129,163 @@ impl WithSimd for Back<'_> {
     }
 }
 
-/// Writes one vector of channels of one tile's outputs and sums them up.
-///
-/// The sums are of differences from the first value: in f32, and yet as exact
-/// as sums in f64 are where the mean is far from 0.
-struct Finish<'a, S: Simd> {
-    to: *mut f32,
-    stride: [usize; 3],
-    /// Outputs that are in the volume.
-    inside: [usize; 3],
-    bias: S::f32s,
-    accumulate: bool,
-    past_caches: bool,
-    measured: bool,
-    pivot: S::f32s,
-    sum: S::f32s,
-    squares: S::f32s,
-    /// Whether the tile is written.
-    is_kept: bool,
-    maxima: Option<Maxima<'a, S>>,
-}
-
-/// The largest outputs of a tile's windows, of one vector of channels.
-struct Maxima<'a, S: Simd> {
-    /// By window, as [`Maxima::index`] says.
-    of: &'a mut [S::f32s; MOST_OUTPUTS],
-    shift: [usize; 3],
-    /// 1, or -1 where the least is wanted.
-    sign: S::f32s,
-}
-
-/// Outputs of the largest tile.
-const MOST_OUTPUTS: usize = 4 * 4 * 4;
-
-impl<S: Simd> Maxima<'_, S> {
+impl Outputs<'_> {
+    /// Where the first channel of a tile's first output goes, if the tile is kept.
     #[inline(always)]
-    fn index([d, h, w]: [usize; 3]) -> usize {
-        (d * 4 + h) * 4 + w
+    fn place(
+        &self,
+        n: usize,
+        start: [usize; 3],
+        inside: [usize; 3],
+        channels: Range<usize>,
+    ) -> Option<usize> {
+        if !self.kept.contains(start) {
+            return None;
+        }
+        let place =
+            std::array::from_fn(|axis| start[axis] - self.kept.start[axis] + self.crop[axis]);
+        let to = self.shape.at(n, place) + channels.start;
+        let stride = self.stride();
+        let last = (0..3).map(|axis| (inside[axis] - 1) * stride[axis]);
+        assert!(to + last.sum::<usize>() + channels.len() <= self.data.len());
+        Some(to)
     }
 
+    /// Floats from a voxel to its neighbours along `[d, h, w]`.
     #[inline(always)]
-    fn add(&mut self, simd: S, at: [usize; 3], value: S::f32s) {
-        let window = std::array::from_fn(|axis| at[axis] >> self.shift[axis]);
-        let most = &mut self.of[Self::index(window)];
-        let value = simd.mul_f32s(value, self.sign);
-        // A value that is not a number takes the place of all others, and stays.
-        let larger = simd.select_f32s(simd.greater_than_f32s(*most, value), *most, value);
-        *most = simd.select_f32s(simd.equal_f32s(*most, *most), larger, *most);
+    fn stride(&self) -> [usize; 3] {
+        let Shape { space, c, .. } = self.shape;
+        [space[1] * space[2] * c, space[2] * c, c]
+    }
+}
+
+/// Outputs of the largest tile, 4x4x4.
+const VALUES: usize = 64;
+
+/// How the outputs of one vector of channels of a tile lie in [`Values`].
+#[inline(always)]
+fn within_tile<S: Simd>() -> Lines {
+    Lines {
+        at: 0,
+        stride: [16, 4, 1].map(|many| many * S::F32_LANES),
+    }
+}
+
+/// The outputs of one vector of channels of a tile: what is done to them is done in the
+/// first-level cache, one thing after the other.
+struct Values<'a> {
+    of: &'a mut [f32; VALUES * PANEL],
+    /// Outputs that are in the volume.
+    inside: [usize; 3],
+}
+
+impl Values<'_> {
+    #[inline(always)]
+    fn at<S: Simd>([d, h, w]: [usize; 3]) -> usize {
+        (d * 16 + h * 4 + w) * S::F32_LANES
+    }
+
+    /// Adds the same to all.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, bias: S::f32s) {
+        for at in (0..VALUES).map(|i| i * S::F32_LANES) {
+            let value = simd.add_f32s(load::<S>(self.of, at), bias);
+            tile::store::<S>(self.of, at, value);
+        }
+    }
+
+    /// Writes them, or adds them to what is there and keeps the sums; `to` is the place
+    /// of the first, which [`Outputs::place`] has found to be inside.
+    #[inline(always)]
+    fn write<S: Simd>(&mut self, simd: S, outputs: &Outputs<'_>, to: usize) {
+        let stride = outputs.stride();
+        for d in 0..self.inside[0] {
+            for h in 0..self.inside[1] {
+                for w in 0..self.inside[2] {
+                    let at = Self::at::<S>([d, h, w]);
+                    let to = to + d * stride[0] + h * stride[1] + w * stride[2];
+                    // SAFETY: inside, see above. Every output voxel belongs to one tile,
+                    // and tasks differ in their tiles or in their channels.
+                    let to = unsafe {
+                        let to = outputs.data.as_mut_ptr().add(to);
+                        std::slice::from_raw_parts_mut(to, S::F32_LANES)
+                    };
+                    if outputs.accumulate {
+                        let sum = simd.add_f32s(load::<S>(self.of, at), load::<S>(to, 0));
+                        tile::store::<S>(self.of, at, sum);
+                    }
+                    if outputs.past_caches {
+                        stream::<S>(to, &self.of[at..at + S::F32_LANES]);
+                    } else {
+                        tile::store::<S>(to, 0, load::<S>(self.of, at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the largest of each window of a tile that begins at output `start` of
+    /// sample `n`, the least where the scale of channel `c + lane` is negative.
+    #[inline(always)]
+    fn pool<S: Simd>(&self, simd: S, pools: &Pools<'_>, n: usize, start: [usize; 3], c: usize) {
+        let sign = sign(simd, pools.scale, c);
+        let first: [usize; 3] = std::array::from_fn(|axis| start[axis] >> pools.shift[axis]);
+        // Windows that are inside as a whole.
+        let many: [usize; 3] = std::array::from_fn(|axis| self.inside[axis] >> pools.shift[axis]);
+        let window = pools.shift.map(|shift| 1 << shift);
+        for number in 0..many.iter().product() {
+            let place = within(many, number);
+            let mut most = simd.splat_f32s(f32::NEG_INFINITY);
+            for tap in 0..window.iter().product() {
+                let tap = within(window, tap);
+                let at = std::array::from_fn(|axis| place[axis] * window[axis] + tap[axis]);
+                let value = simd.mul_f32s(load::<S>(self.of, Self::at::<S>(at)), sign);
+                // A value that is not a number takes the place of all others, and stays.
+                let larger = simd.select_f32s(simd.greater_than_f32s(most, value), most, value);
+                most = simd.select_f32s(simd.equal_f32s(most, most), larger, most);
+            }
+            let to = std::array::from_fn(|axis| first[axis] + place[axis]);
+            let to = pools.shape.at(n, to) + c;
+            // SAFETY: a window belongs to one tile, as the tile's extents are
+            // multiples of the window's; tasks differ in their tiles or channels.
+            let to = unsafe { pools.data.part(to..to + S::F32_LANES) };
+            tile::store::<S>(to, 0, simd.mul_f32s(most, sign));
+        }
+    }
+
+    /// Adds their sums and the sums of their squares.
+    ///
+    /// The sums are of differences from the first value: in f32, and yet as exact
+    /// as sums in f64 are where the mean is far from 0.
+    #[inline(always)]
+    fn moments<S: Simd>(&self, simd: S, sums: &mut [f64], squares: &mut [f64]) {
+        let pivot = load::<S>(self.of, 0);
+        // One for each w: each waits for its last addition.
+        let mut sum = [simd.splat_f32s(0.0); 4];
+        let mut square = sum;
+        for d in 0..self.inside[0] {
+            for h in 0..self.inside[1] {
+                for w in 0..4 {
+                    if w < self.inside[2] {
+                        let value = load::<S>(self.of, Self::at::<S>([d, h, w]));
+                        let difference = simd.sub_f32s(value, pivot);
+                        sum[w] = simd.add_f32s(sum[w], difference);
+                        square[w] = mul_add(simd, difference, difference, square[w]);
+                    }
+                }
+            }
+        }
+        let all =
+            |[a, b, c, d]: [S::f32s; 4]| [simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d))];
+        let (pivot, sum, square) = ([pivot], all(sum), all(square));
+        let (pivot, sum) = (row_of::<S, 1>(&pivot), row_of::<S, 1>(&sum));
+        let square = row_of::<S, 1>(&square);
+        let count = self.inside.iter().product::<usize>() as f64;
+        for lane in 0..S::F32_LANES {
+            let (pivot, sum) = (f64::from(pivot[lane]), f64::from(sum[lane]));
+            sums[lane] += sum + count * pivot;
+            squares[lane] += f64::from(square[lane]) + pivot * (2.0 * sum + count * pivot);
+        }
     }
 }
 
@@ -217,96 +299,5 @@ fn sign<S: Simd>(simd: S, scale: Option<&[f32]>, c: usize) -> S::f32s {
             simd.select_f32s(negative, simd.splat_f32s(-1.0), one)
         }
         None => one,
-    }
-}
-
-impl Pools<'_> {
-    /// Writes the maxima of a tile of sample `n` to the channels from `c` on.
-    #[inline(always)]
-    fn write<S: Simd>(
-        &self,
-        simd: S,
-        maxima: &Maxima<'_, S>,
-        n: usize,
-        (start, inside): ([usize; 3], [usize; 3]),
-        c: usize,
-    ) {
-        let first: [usize; 3] = std::array::from_fn(|axis| start[axis] >> self.shift[axis]);
-        // Windows that are inside as a whole.
-        let many: [usize; 3] = std::array::from_fn(|axis| inside[axis] >> self.shift[axis]);
-        for window in 0..many.iter().product() {
-            let at = within(many, window);
-            let to = self
-                .shape
-                .at(n, std::array::from_fn(|axis| first[axis] + at[axis]))
-                + c;
-            let value = simd.mul_f32s(maxima.of[Maxima::<S>::index(at)], maxima.sign);
-            // SAFETY: a window belongs to one tile, as the tile's extents are
-            // multiples of the window's; tasks differ in their tiles or channels.
-            let to = unsafe { self.data.part(to..to + S::F32_LANES) };
-            tile::store::<S>(to, 0, value);
-        }
-    }
-}
-
-impl<S: Simd> tile::Sink<S> for Finish<'_, S> {
-    #[inline(always)]
-    fn put(&mut self, simd: S, [h, w]: [usize; 2], line: [S::f32s; MOST], many: usize) {
-        if h >= self.inside[1] || w >= self.inside[2] {
-            return;
-        }
-        let at = h * self.stride[1] + w * self.stride[2];
-        if self.measured && h + w == 0 {
-            self.pivot = simd.add_f32s(line[0], self.bias);
-        }
-        for d in 0..many {
-            if d < self.inside[0] {
-                // SAFETY of all three accesses below: they are reached only where the
-                // tile is kept, and then `Back` has asserted that it is inside the
-                // target. Every output voxel belongs to one tile, and tasks differ in
-                // their tiles or in their channels.
-                let to = self.to.wrapping_add(at + d * self.stride[0]);
-                let mut value = simd.add_f32s(line[d], self.bias);
-                if self.accumulate && self.is_kept {
-                    // SAFETY: above; it is kept.
-                    value = simd.add_f32s(value, unsafe { to.cast::<S::f32s>().read_unaligned() });
-                }
-                if !self.is_kept {
-                    // Only its sums and maxima are wanted.
-                } else if self.past_caches {
-                    // SAFETY: above; it is kept, or the branch before were taken.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to, S::F32_LANES) };
-                    stream::<S>(to, row_of::<S, 1>(&[value]));
-                } else {
-                    // SAFETY: the same.
-                    unsafe { to.cast::<S::f32s>().write_unaligned(value) };
-                }
-                if let Some(maxima) = &mut self.maxima {
-                    maxima.add(simd, [d, h, w], value);
-                }
-                if self.measured {
-                    let difference = simd.sub_f32s(value, self.pivot);
-                    self.sum = simd.add_f32s(self.sum, difference);
-                    self.squares =
-                        crate::micro::mul_add(simd, difference, difference, self.squares);
-                }
-            }
-        }
-    }
-}
-
-impl<S: Simd> Finish<'_, S> {
-    /// Adds the sums of values and squares of `count` values.
-    #[inline(always)]
-    fn moments(&self, count: f64, sums: &mut [f64], squares: &mut [f64]) {
-        let (pivots, differences) = ([self.pivot], [self.sum]);
-        let (pivots, differences) = (row_of::<S, 1>(&pivots), row_of::<S, 1>(&differences));
-        let all = [self.squares];
-        let all = row_of::<S, 1>(&all);
-        for lane in 0..S::F32_LANES {
-            let (pivot, sum) = (f64::from(pivots[lane]), f64::from(differences[lane]));
-            sums[lane] += sum + count * pivot;
-            squares[lane] += f64::from(all[lane]) + pivot * (2.0 * sum + count * pivot);
-        }
     }
 }

@@ -47,6 +47,11 @@ const WEIGHTS: usize = 12 << 20;
 /// which a third-level cache keeps until they are used.
 const STRETCH: usize = 6 << 20;
 
+/// Part of input and output that the transformed weights of a stretch may take where
+/// that is more: with many tiles it costs more to transform them again than to read
+/// weights from memory.
+const BESIDE: usize = 4;
+
 /// How tiles and output channels are batched.
 pub(super) struct Batches {
     pub(super) cut: Cut,
@@ -70,15 +75,21 @@ impl Batches {
             };
         }
         let all = f * size.in_c * size.out_c;
-        let outputs = if all <= WEIGHTS {
+        // Beside a large input and output larger weights hardly count.
+        let voxels = |space: [usize; 3]| size.n * space.iter().product::<usize>();
+        let tensors = voxels(size.padded) * size.in_c + voxels(size.output().space) * size.out_c;
+        let room = tensors / BESIDE;
+        let outputs = if all <= WEIGHTS.max(room) {
             size.out_c
         } else {
             // In pairs, as they are multiplied.
-            let panels = (size.out_c / PANEL).div_ceil(all.div_ceil(STRETCH));
+            let panels = (size.out_c / PANEL).div_ceil(all.div_ceil(STRETCH.max(room)));
             panels.next_multiple_of(2).min(size.out_c / PANEL) * PANEL
         };
         let block = f * cut.block_tiles() * (size.in_c + outputs);
-        let blocks = (BATCH / block).max(LEAST_BLOCKS).min(size.n * cut.count());
+        let blocks = even(BATCH / block)
+            .max(LEAST_BLOCKS)
+            .min(size.n * cut.count());
         Self {
             cut,
             alone: false,
@@ -86,6 +97,11 @@ impl Batches {
             outputs,
         }
     }
+}
+
+/// An even number of blocks: two workers, with nine, wait for the one that has five.
+pub(super) fn even(blocks: usize) -> usize {
+    blocks - blocks % 2
 }
 
 /// Output channels multiplied at a time by a block alone.

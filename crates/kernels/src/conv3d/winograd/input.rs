@@ -13,6 +13,7 @@ use super::stage::Stage;
 use super::tile::{self, Buffer, Lines, Tiles};
 use crate::conv3d::{Problem, Size};
 use crate::threads::Shared;
+use crate::view::AHEAD;
 
 /// Input channels loaded and transformed at a time: two cache lines a voxel.
 pub(super) const CHANNELS: usize = 32;
@@ -66,6 +67,17 @@ impl WithSimd for Load<'_> {
         for c0 in (0..in_c).step_by(CHANNELS) {
             let channels = CHANNELS.min(in_c - c0);
             let line = extent[2] * channels;
+            // Beyond the last row of these channels come the first of the next.
+            let rows = extent[0] * extent[1];
+            let place = |row: usize| {
+                let (group, row) = (row / rows, row % rows);
+                let at = [
+                    start[0] + row / extent[1],
+                    start[1] + row % extent[1],
+                    start[2],
+                ];
+                (at, c0 + group * CHANNELS)
+            };
             for d in 0..extent[0] {
                 for h in 0..extent[1] {
                     let to = &mut region[(d * extent[1] + h) * line..][..line];
@@ -74,9 +86,16 @@ impl WithSimd for Load<'_> {
                         continue;
                     }
                     let at = [start[0] + d, start[1] + h, start[2]];
-                    problem
-                        .input
-                        .load_row(simd, n, at, inside[2], c0, c0 + channels, to);
+                    let next = place(d * extent[1] + h + AHEAD);
+                    problem.input.load_row_before(
+                        simd,
+                        n,
+                        at,
+                        inside[2],
+                        c0..c0 + channels,
+                        to,
+                        next,
+                    );
                     to[inside[2] * channels..].fill(0.0);
                 }
             }

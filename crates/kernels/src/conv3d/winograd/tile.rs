@@ -114,12 +114,6 @@ pub(super) fn store<S: Simd>(to: &mut [f32], at: usize, value: S::f32s) {
     }
 }
 
-/// Takes the outputs of a tile.
-pub(super) trait Sink<S: Simd> {
-    /// The first `many` values of the line along d at `[h, w]` of the tile.
-    fn put(&mut self, simd: S, at: [usize; 2], line: [S::f32s; MOST], many: usize);
-}
-
 /// Runs `$body` with the constant `$form`, the form of one axis: with constants
 /// every line of a tile stays in registers.
 macro_rules! by_form {
@@ -157,8 +151,8 @@ pub(super) unsafe fn input<S: Simd>(
     (x, from): (&[f32], Lines),
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
-    let mut sink = Frequencies::new::<S>(to, into, m.map(|m| Input::SIZES[m].1));
-    through::<S, Input>(simd, m, buffer, (x, from), &mut sink);
+    let sink = Places::new::<S>(to, into, m.map(|m| Input::SIZES[m].1));
+    through::<S, Input>(simd, m, buffer, (x, from), &sink);
 }
 
 /// One vector of channels from `dy` through `A` to the frequencies of `to`.
@@ -173,29 +167,33 @@ pub(super) unsafe fn output_adjoint<S: Simd>(
     (dy, from): (&[f32], Lines),
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
-    let mut sink = Frequencies::new::<S>(to, into, m.map(|m| OutputAdjoint::SIZES[m].1));
-    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from), &mut sink);
+    let sink = Places::new::<S>(to, into, m.map(|m| OutputAdjoint::SIZES[m].1));
+    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from), &sink);
 }
 
-/// One vector of channels from the frequencies of `p` through `A'` to `sink`.
+/// One vector of channels from the frequencies of `p` through `A'` to the outputs of `to`.
+///
+/// # Safety
+/// Nobody else writes to these outputs of `to`, nor reads them.
 #[inline(always)]
-pub(super) fn output<S: Simd>(
+pub(super) unsafe fn output<S: Simd>(
     simd: S,
     m: [usize; 3],
     buffer: &mut Buffer<S>,
     (p, from): (&[f32], Lines),
-    sink: &mut impl Sink<S>,
+    (to, into): (&Shared<'_, f32>, Lines),
 ) {
-    through::<S, Output>(simd, m, buffer, (p, from), sink);
+    let sink = Places::new::<S>(to, into, m.map(|m| Output::SIZES[m].1));
+    through::<S, Output>(simd, m, buffer, (p, from), &sink);
 }
 
-/// Where transformed tiles go.
-struct Frequencies {
+/// Where a transformed tile goes.
+struct Places {
     to: *mut f32,
     stride: [usize; 3],
 }
 
-impl Frequencies {
+impl Places {
     #[inline(always)]
     fn new<S: Simd>(to: &Shared<'_, f32>, into: Lines, many: [usize; 3]) -> Self {
         assert!(into.last(many) + S::F32_LANES <= to.len());
@@ -205,15 +203,14 @@ impl Frequencies {
             stride: into.stride,
         }
     }
-}
 
-impl<S: Simd> Sink<S> for Frequencies {
+    /// The first `many` values of the line along d at `[h, w]` of the tile.
     #[inline(always)]
-    fn put(&mut self, _: S, [h, w]: [usize; 2], line: [S::f32s; MOST], many: usize) {
+    fn put<S: Simd>(&self, [h, w]: [usize; 2], line: [S::f32s; MOST], many: usize) {
         let at = h * self.stride[1] + w * self.stride[2];
         for d in 0..many {
             // SAFETY: `new` has asserted that all of the tile is inside; that
-            // nobody else is there is the contract of `input` and `output_adjoint`.
+            // nobody else is there is the contract of the three transforms.
             unsafe {
                 self.to
                     .add(at + d * self.stride[0])
@@ -231,7 +228,7 @@ fn through<S: Simd, L: Line>(
     m: [usize; 3],
     buffer: &mut Buffer<S>,
     (from, lines): (&[f32], Lines),
-    sink: &mut impl Sink<S>,
+    sink: &Places,
 ) {
     let sizes = m.map(|m| L::SIZES[m]);
     let many = sizes.map(|(many, _)| many);
@@ -342,7 +339,7 @@ fn along_d<S: Simd, L: Line, const M: usize>(
     simd: S,
     buffer: &[S::f32s; VECTORS],
     [height, width]: [usize; 2],
-    sink: &mut impl Sink<S>,
+    sink: &Places,
 ) {
     let (taken, given) = L::SIZES[M];
     for h in 0..height.min(MOST) {
@@ -351,7 +348,7 @@ fn along_d<S: Simd, L: Line, const M: usize>(
             for d in 0..taken {
                 line[d] = buffer[(d * MOST + h) * MOST + w];
             }
-            sink.put(simd, [h, w], L::apply(simd, M, line), given);
+            sink.put::<S>([h, w], L::apply(simd, M, line), given);
         }
     }
 }
