@@ -38,6 +38,8 @@ pub struct Plan {
     /// Of each value, its pooling where that is done by the convolution that
     /// writes the value.
     pub(crate) fused: Vec<Option<Fused>>,
+    /// Of each value, how it is made and used plane by plane instead of as a whole.
+    pub(crate) slabs: Vec<Option<Slabs>>,
     /// Of each value, the one whose normalisation and activation are still to be
     /// applied to it: itself, or the one that it is pooled from.
     pub(crate) origin: Vec<ValueId>,
@@ -68,6 +70,45 @@ pub(crate) struct Fused {
     pub(crate) window: [usize; 3],
     /// What is stored of the value itself: the part that a skip keeps.
     pub(crate) kept: Region,
+}
+
+/// An up-convolved value of which some planes at a time are made and convolved. At
+/// full resolution it is the largest value of all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slabs {
+    /// The node that makes it.
+    pub(crate) step: usize,
+    /// The node that convolves it, with the skip beside it.
+    pub(crate) reader: usize,
+    /// Outputs of that convolution along its depth.
+    depth: usize,
+    /// Planes that a convolution needs beyond its outputs.
+    halo: usize,
+}
+
+impl Slabs {
+    /// Outputs of a slab along the depth: whole tiles of Winograd's convolution (2, 3 or
+    /// 4 voxels), whole windows of the up-convolution.
+    const DEPTH: usize = 24;
+
+    /// The outputs of each slab along the depth. A rest is a slab only if tiles of 4
+    /// suit it best, as they do the whole, so that the bits are those of the whole.
+    pub(crate) fn outputs(self) -> impl Iterator<Item = Range<usize>> {
+        let many = (self.depth + 2) / Self::DEPTH;
+        (0..many).map(move |i| {
+            let last = i + 1 == many;
+            i * Self::DEPTH..if last {
+                self.depth
+            } else {
+                (i + 1) * Self::DEPTH
+            }
+        })
+    }
+
+    /// The planes of the value that such outputs need.
+    pub(crate) fn planes(self, outputs: &Range<usize>) -> Range<usize> {
+        outputs.start..outputs.end + self.halo
+    }
 }
 
 /// A buffer from the step where it is first written to the one where it is last read.
@@ -128,6 +169,7 @@ impl Plan {
             threads,
             method,
             fused: vec![None; many],
+            slabs: vec![None; many],
             origin: (0..many).collect(),
             values: vec![None; many],
             gradients: vec![None; many],
@@ -139,6 +181,7 @@ impl Plan {
             shapes,
         };
         plan.fuse(network);
+        plan.cut_slabs(network);
         plan.place_values(network);
         plan.place_kernels(network);
         plan
@@ -168,6 +211,15 @@ impl Plan {
             }
             for value in self::read(network, node) {
                 lives[value].end = step + 1;
+            }
+        }
+        for (value, slabs) in self.slabs.iter().enumerate() {
+            let Some(Slabs { step, reader, .. }) = *slabs else {
+                continue;
+            };
+            lives[value] = reader..reader + 1;
+            for value in self::read(network, &graph.nodes[step]) {
+                lives[value].end = lives[value].end.max(reader + 1);
             }
         }
         if let Some(last) = lives.last_mut() {
@@ -263,6 +315,88 @@ impl Plan {
         }
     }
 
+    /// Finds the up-convolved values that are cut into slabs: in prediction alone, one
+    /// sample at a time, where no statistics of the whole value are wanted.
+    fn cut_slabs(&mut self, network: &Network) {
+        let nodes = &network.graph().nodes;
+        let valid = network.config().padding == Padding::Valid;
+        if self.mode == Mode::Train || !valid || self.shapes[0].n != 1 {
+            return;
+        }
+        for (step, node) in nodes.iter().enumerate() {
+            let Node::UpConv { to: up, .. } = *node else {
+                continue;
+            };
+            let is_changed = nodes.iter().any(|node| match *node {
+                Node::Norm { value, .. } | Node::Dropout { value, .. } => value == up,
+                _ => false,
+            });
+            let concat = nodes.iter().find_map(|node| match *node {
+                Node::Concat { up: part, to, .. } if part == up => Some(to),
+                _ => None,
+            });
+            let readers = nodes.iter().enumerate();
+            let mut readers = readers.filter_map(|(step, node)| match *node {
+                Node::Conv {
+                    from, to, kernel, ..
+                } if Some(from) == concat => Some((step, to, kernel)),
+                _ => None,
+            });
+            let (Some((reader, to, kernel)), None) = (readers.next(), readers.next()) else {
+                continue;
+            };
+            let depth = self.shapes[to].space[0];
+            if is_changed || self.fused[to].is_some() || depth < 2 * Slabs::DEPTH {
+                continue;
+            }
+            self.slabs[up] = Some(Slabs {
+                step,
+                reader,
+                depth,
+                halo: kernel[0] - 1,
+            });
+        }
+    }
+
+    /// The slabs in which a convolution is done.
+    pub(crate) fn slabs_of(&self, network: &Network, from: ValueId) -> Option<Slabs> {
+        let parts = self.parts(network, from);
+        parts.iter().find_map(|(value, _)| self.slabs[*value])
+    }
+
+    /// The sizes of a convolution: one, or one for each slab.
+    fn conv_sizes(
+        &self,
+        network: &Network,
+        from: ValueId,
+        to: ValueId,
+        kernel: [usize; 3],
+    ) -> Vec<conv3d::Size> {
+        let size = self.conv_size(network, from, to, kernel);
+        let Some(slabs) = self.slabs_of(network, from) else {
+            return vec![size];
+        };
+        let of_slab = |outputs: Range<usize>| {
+            let mut size = size;
+            size.padded[0] = slabs.planes(&outputs).len();
+            size
+        };
+        slabs.outputs().map(of_slab).collect()
+    }
+
+    /// The input of an up-convolution for some planes of its output: first plane, shape.
+    pub(crate) fn up_input(
+        &self,
+        from: ValueId,
+        window: [usize; 3],
+        planes: &Range<usize>,
+    ) -> (usize, Shape) {
+        let mut shape = self.shapes[from];
+        let first = planes.start / window[0];
+        shape.space[0] = planes.end.div_ceil(window[0]) - first;
+        (first, shape)
+    }
+
     /// What is stored of a value.
     pub(crate) fn kept(&self, value: ValueId) -> Region {
         self.fused[value].map_or(Region::all(self.shapes[value]), |fused| fused.kept)
@@ -271,8 +405,14 @@ impl Plan {
     /// Shape of what is stored of a value.
     pub(crate) fn stored(&self, value: ValueId) -> Shape {
         let kept = self.kept(value);
+        let mut space = [0, 1, 2].map(|axis| kept.end[axis] - kept.start[axis]);
+        if let Some(slabs) = self.slabs[value] {
+            // Whole windows of at most two planes.
+            let planes = slabs.outputs().map(|outputs| slabs.planes(&outputs).len());
+            space[0] = planes.max().unwrap_or(0).next_multiple_of(2).min(space[0]);
+        }
         Shape {
-            space: [0, 1, 2].map(|axis| kept.end[axis] - kept.start[axis]),
+            space,
             ..self.shapes[value]
         }
     }
@@ -321,8 +461,10 @@ impl Plan {
                 Node::Conv {
                     from, to, kernel, ..
                 } => {
+                    for size in self.conv_sizes(network, from, to, kernel) {
+                        scratch = scratch.max(self.kernel(&size).scratch(&size, self.threads));
+                    }
                     let size = self.conv_size(network, from, to, kernel);
-                    scratch = scratch.max(self.kernel(&size).scratch(&size, self.threads));
                     if self.mode == Mode::Train && from != 0 {
                         for (value, _) in self.parts(network, from) {
                             let back = self.back_size(network, &size, self.shapes[value].c);
@@ -334,12 +476,19 @@ impl Plan {
                 Node::UpConv {
                     from, to, window, ..
                 } => {
-                    let size = upconv3d::Size {
-                        input: self.shapes[from],
-                        window,
-                        out_c: self.shapes[to].c,
+                    let all = 0..self.shapes[to].space[0];
+                    let pieces: Vec<_> = match self.slabs[to] {
+                        None => vec![all],
+                        Some(slabs) => slabs.outputs().map(|out| slabs.planes(&out)).collect(),
                     };
-                    scratch = scratch.max(upconv3d::scratch(&size, self.threads));
+                    for planes in pieces {
+                        let size = upconv3d::Size {
+                            input: self.up_input(from, window, &planes).1,
+                            window,
+                            out_c: self.shapes[to].c,
+                        };
+                        scratch = scratch.max(upconv3d::scratch(&size, self.threads));
+                    }
                 }
                 _ => {}
             }
@@ -356,7 +505,10 @@ impl Plan {
         let of_node = |node: &Node| match *node {
             Node::Conv {
                 from, to, kernel, ..
-            } => self.moments(&self.conv_size(network, from, to, kernel)),
+            } => {
+                let sizes = self.conv_sizes(network, from, to, kernel);
+                sizes.iter().map(|size| self.moments(size)).sum()
+            }
             _ => 0,
         };
         network.graph().nodes.iter().map(of_node).max().unwrap_or(0)
@@ -597,6 +749,34 @@ mod tests {
         assert_eq!(skips, 3);
         let direct = plan.clone().with_method(&network, Method::Direct);
         assert!(plan.peak_bytes() < direct.peak_bytes());
+    }
+
+    #[test]
+    fn a_slab_takes_the_room_of_its_planes() {
+        let network = Network::new(UNetConfig::preset(Preset::Common, 3, 3)).unwrap();
+        let plan = Plan::new(&network, 1, [156, 332, 340], Mode::Predict, 2).unwrap();
+        let cut: Vec<_> = (0..plan.shapes.len())
+            .filter_map(|value| plan.slabs[value].map(|slabs| (value, slabs)))
+            .collect();
+        // That of the full resolution; the next has 38 planes.
+        let [(up, slabs)] = cut[..] else {
+            panic!("{cut:?}")
+        };
+        let outputs: Vec<_> = slabs.outputs().collect();
+        assert_eq!(outputs, [0..24, 24..48, 48..70]);
+        let place = plan.values[up].clone().unwrap();
+        assert_eq!(plan.shapes[up].space, [72, 248, 256]);
+        assert_eq!(place.len(), 26 * 248 * 256 * 128);
+        assert!(plan.peak_bytes() < 4_500_000_000, "{}", plan.peak_bytes());
+        // A rest of less than 22 joins the last slab.
+        for (depth, last) in [(69, 24..69), (71, 48..71), (50, 24..50)] {
+            let slabs = Slabs { depth, ..slabs };
+            assert_eq!(slabs.outputs().last(), Some(last));
+        }
+        for batch in [2, 3] {
+            let plan = Plan::new(&network, batch, [156, 332, 340], Mode::Predict, 2).unwrap();
+            assert!(plan.slabs.iter().all(Option::is_none));
+        }
     }
 
     #[test]

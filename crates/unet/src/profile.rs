@@ -115,12 +115,16 @@ impl Profile {
     pub(crate) fn add(&mut self, node: usize, pass: Pass, clock: &mut Clock) {
         let now = Instant::now();
         if let Some(began) = clock.replace(now) {
-            let row = &mut self.rows[node * Pass::ALL.len() + pass as usize];
-            row.calls += 1;
-            let seconds = now.duration_since(began).as_secs_f64();
-            row.seconds += seconds;
-            row.fastest_s = row.fastest_s.min(seconds);
+            self.add_seconds(node, pass, now.duration_since(began).as_secs_f64());
         }
+    }
+
+    /// Adds a call of a node that took so long.
+    pub(crate) fn add_seconds(&mut self, node: usize, pass: Pass, seconds: f64) {
+        let row = &mut self.rows[node * Pass::ALL.len() + pass as usize];
+        row.calls += 1;
+        row.seconds += seconds;
+        row.fastest_s = row.fastest_s.min(seconds);
     }
 }
 

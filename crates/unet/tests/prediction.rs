@@ -1,5 +1,6 @@
-//! A plan for prediction pools as it convolves and keeps of a skip only what is read: its
-//! logits are those of a plan for training, bit by bit, in less memory where it crops.
+//! A plan for prediction pools as it convolves, keeps of a skip only what is read, and
+//! up-convolves a deep tile in slabs: its logits are those of a plan for training, bit by
+//! bit, in less memory where it crops.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -72,5 +73,42 @@ fn a_plan_for_prediction_gives_what_one_for_training_gives() {
                 assert!(predict.peak_bytes() < plain.peak_bytes());
             }
         }
+    }
+}
+
+#[test]
+fn a_deep_tile_is_up_convolved_in_slabs_to_the_same_logits() {
+    let threads = Threads::new(2).unwrap();
+    for (depth, normalisation) in [
+        (92, Normalisation::None),
+        (108, Normalisation::None),
+        (108, Normalisation::Instance),
+    ] {
+        let network = network(Padding::Valid, normalisation);
+        let parameters = network.init(5);
+        let plan = |size, mode| Plan::new(&network, 1, size, mode, 2).unwrap();
+        let size = [depth, 44, 60];
+        let (predict, train) = (plan(size, Mode::Predict), plan(size, Mode::Train));
+        let input: usize = predict.input_shape().iter().product();
+        let input: Vec<f32> = (0..input)
+            .map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0)
+            .collect();
+        let [one, other] = [&predict, &train].map(|plan| {
+            let mut executor = Executor::new(&network, plan);
+            executor
+                .forward(&threads, &parameters, &input, None)
+                .to_vec()
+        });
+        assert!(one.iter().all(|v| v.is_finite()));
+        if normalisation == Normalisation::None {
+            assert!(one == other, "{depth}");
+        }
+        // Statistics are sums of the blocks' sums, and slabs have other blocks.
+        let furthest = one
+            .iter()
+            .zip(&other)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(furthest < 1e-4, "{depth} {normalisation:?}: {furthest}");
     }
 }

@@ -1,18 +1,24 @@
 //! The forward pass.
 
+use std::ops::Range;
+use std::time::Instant;
+
 use rand::Rng;
 use unet3d_kernels::random::{Stream, generator};
-use unet3d_kernels::{Dropout, Pooled, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
+use unet3d_kernels::{
+    Dropout, Pooled, Region, Target, Threads, View, conv3d, norm, pool3d, upconv3d,
+};
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
 use crate::graph::{Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
-use crate::plan::Mode;
+use crate::plan::{Mode, Slabs};
 use crate::profile::Pass;
 
 /// The parameters of a convolution, and the scale of the normalisation behind it.
+#[derive(Clone, Copy)]
 struct Weights<'a> {
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
@@ -68,18 +74,21 @@ impl Executor {
                         bias,
                         scale,
                     };
-                    self.conv(threads, input, (from, to), kernel, weights);
+                    self.moments = 0;
+                    if let Some(slabs) = self.plan.slabs_of(&self.network, from) {
+                        let conv = (step, (from, to), kernel, weights);
+                        self.conv_in_slabs(threads, parameters, input, slabs, conv);
+                        clock = self.clock();
+                        continue;
+                    }
+                    let all = 0..self.plan.shapes[to].space[0];
+                    self.conv(threads, input, (from, to), kernel, weights, all);
                 }
-                Node::UpConv {
-                    from,
-                    to,
-                    weight,
-                    bias,
-                    window,
-                } => {
-                    let weights = self.slice(&parameters.values, weight);
-                    let bias = bias.map(|bias| self.slice(&parameters.values, bias));
-                    self.up_conv(threads, (from, to), window, weights, bias);
+                // Done before the convolution that reads it.
+                Node::UpConv { to, .. } if self.plan.slabs[to].is_some() => continue,
+                Node::UpConv { to, .. } => {
+                    let all = 0..self.plan.shapes[to].space[0];
+                    self.up_conv(threads, parameters, &node, all);
                 }
                 // Done by the convolution.
                 Node::Pool { from, .. } if self.plan.fused[from].is_some() => continue,
@@ -131,6 +140,33 @@ impl Executor {
         &values[layout.entries[entry].range.clone()]
     }
 
+    /// A convolution and the up-convolution before it, some planes at a time.
+    fn conv_in_slabs(
+        &mut self,
+        threads: &Threads,
+        parameters: &Parameters,
+        input: &[f32],
+        slabs: Slabs,
+        (step, values, kernel, weights): (usize, (ValueId, ValueId), [usize; 3], Weights<'_>),
+    ) {
+        let up_conv = self.network.graph().nodes[slabs.step].clone();
+        let mut seconds = [0.0; 2];
+        for outputs in slabs.outputs() {
+            let began = Instant::now();
+            self.up_conv(threads, parameters, &up_conv, slabs.planes(&outputs));
+            let made = Instant::now();
+            self.conv(threads, input, values, kernel, weights, outputs);
+            seconds[0] += made.duration_since(began).as_secs_f64();
+            seconds[1] += made.elapsed().as_secs_f64();
+        }
+        if let Some(profile) = &mut self.profile {
+            profile.add_seconds(slabs.step, Pass::Forward, seconds[0]);
+            profile.add_seconds(step, Pass::Forward, seconds[1]);
+        }
+    }
+
+    /// The planes `outputs` of a convolution. Their partial sums for statistics follow
+    /// those of the planes before.
     fn conv(
         &mut self,
         threads: &Threads,
@@ -142,6 +178,7 @@ impl Executor {
             bias,
             scale,
         }: Weights<'_>,
+        outputs: Range<usize>,
     ) {
         let context = self.context(threads);
         let plan = &self.plan;
@@ -154,10 +191,21 @@ impl Executor {
             places(plan, parts),
             [out, plan.scratch.clone(), pooled.unwrap_or(0..0)],
         );
-        let (sources, many) = sources(plan, &self.lazy, parts, split.read, input);
+        let (mut sources, many) = sources(plan, &self.lazy, parts, split.read, input);
+        let mut space = plan.shapes[from].space;
+        let whole = outputs.len() == plan.shapes[to].space[0];
+        if !whole {
+            space[0] = outputs.len() + kernel[0] - 1;
+            // Of the value in slabs there are just these planes.
+            for (source, (value, _)) in sources.iter_mut().zip(parts) {
+                if plan.slabs[*value].is_none() {
+                    source.crop[0] += outputs.start;
+                }
+            }
+        }
         let view = View {
             sources: &sources[..many],
-            space: plan.shapes[from].space,
+            space,
             pad: plan.pad(&self.network, kernel),
         };
         let problem = conv3d::Problem {
@@ -168,18 +216,22 @@ impl Executor {
         let [out, scratch, pooled] = split.write;
         // Statistics come with the write, where they are wanted.
         let kernel = plan.kernel(&problem.size());
-        let moments = self.lazy[to]
-            .as_ref()
-            .filter(|lazy| lazy.measured)
-            .map(|_| plan.moments(&problem.size()));
-        self.moments = moments.unwrap_or(0);
+        let is_measured = self.lazy[to].as_ref().is_some_and(|lazy| lazy.measured);
+        let first = self.moments;
+        if is_measured {
+            self.moments += plan.moments(&problem.size());
+        }
         let target = Target {
             data: out,
             shape: plan.stored(to),
-            crop: [0; 3],
+            crop: [outputs.start, 0, 0],
             accumulate: false,
-            moments: moments.map(|len| &mut self.workspace[..len]),
-            kept: plan.kept(to),
+            moments: is_measured.then(|| &mut self.workspace[first..self.moments]),
+            kept: if whole {
+                plan.kept(to)
+            } else {
+                Region::all(problem.output())
+            },
             pooled: fused.map(|fused| Pooled {
                 data: pooled,
                 window: fused.window,
@@ -189,14 +241,26 @@ impl Executor {
         kernel.forward(context, &problem, weights, bias, target, scratch);
     }
 
+    /// The planes `planes` of an up-convolution, in whole windows.
     fn up_conv(
         &mut self,
         threads: &Threads,
-        (from, to): (ValueId, ValueId),
-        window: [usize; 3],
-        weights: &[f32],
-        bias: Option<&[f32]>,
+        parameters: &Parameters,
+        node: &Node,
+        planes: Range<usize>,
     ) {
+        let Node::UpConv {
+            from,
+            to,
+            weight,
+            bias,
+            window,
+        } = *node
+        else {
+            return;
+        };
+        let weights = self.slice(&parameters.values, weight);
+        let bias = bias.map(|bias| self.slice(&parameters.values, bias));
         let context = self.context(threads);
         let plan = &self.plan;
         let out = plan.values[to].clone().unwrap_or(0..0);
@@ -206,13 +270,19 @@ impl Executor {
             places(plan, parts),
             [out, plan.scratch.clone(), 0..0],
         );
-        let ([source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
+        let ([mut source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
+        if planes.len() < plan.shapes[to].space[0] {
+            let (first, shape) = plan.up_input(from, window, &planes);
+            source.data = &source.data[source.shape.at(0, [first, 0, 0])..][..shape.len()];
+            source.shape = shape;
+        }
         let problem = upconv3d::Problem {
             input: source,
             window,
             out_c: plan.shapes[to].c,
         };
         let [out, scratch, _] = split.write;
+        let out = &mut out[..problem.size().output().len()];
         upconv3d::forward(context, &problem, weights, bias, out, scratch);
     }
 
