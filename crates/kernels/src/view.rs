@@ -263,15 +263,13 @@ impl<'a> View<'a> {
                 let channels = low - first..high - first;
                 // Wherever that leads: to fetch in vain does no harm.
                 let ([nd, nh, nw], nc) = next;
-                let [_, height, width_] = source.shape.space;
-                let lines = |to: usize, from: usize| to.wrapping_sub(from);
-                let ahead = lines(nd, d)
-                    .wrapping_mul(height)
-                    .wrapping_add(lines(nh, h))
-                    .wrapping_mul(width_)
-                    .wrapping_add(lines(nw, w0))
+                let [_, rows, voxels] = source.shape.space;
+                let ahead = (nd.wrapping_sub(d).wrapping_mul(rows))
+                    .wrapping_add(nh.wrapping_sub(h))
+                    .wrapping_mul(voxels)
+                    .wrapping_add(nw.wrapping_sub(w0))
                     .wrapping_mul(source.shape.c)
-                    .wrapping_add(lines(nc, c0));
+                    .wrapping_add(nc.wrapping_sub(c0));
                 load(
                     simd,
                     source,

@@ -98,20 +98,21 @@ impl WithSimd for Back<'_> {
                 let to = outputs.place(n, start, inside, channels.clone());
                 for o in (o0..width.min(o0 + group)).step_by(S::F32_LANES) {
                     let from = stage.source(p, t, o);
+                    let bias = outputs.bias.map(|bias| load::<S>(bias, c0 + o));
                     // SAFETY: the values are this task's alone.
                     unsafe {
                         let into = (&Shared::new(&mut values.0[..]), within_tile::<S>());
-                        tile::output(simd, cut.m, &mut buffer, from, into);
+                        tile::output(simd, cut.m, &mut buffer, from, bias, into);
                     }
                     let mut values = Values {
                         of: &mut values.0,
                         inside,
                     };
-                    if let Some(bias) = outputs.bias {
-                        values.add(simd, load::<S>(bias, c0 + o));
-                    }
                     if let Some(to) = to {
-                        values.write(simd, &outputs, to + o);
+                        // SAFETY: `to` is inside with all of the tile and `width`
+                        // channels. Every output voxel belongs to one tile, and tasks
+                        // differ in their tiles or in their channels.
+                        unsafe { values.write(simd, &outputs, to + o) };
                     }
                     if let Some(pools) = &outputs.pooled {
                         values.pool(simd, pools, n, start, c0 + o);
@@ -185,27 +186,20 @@ impl Values<'_> {
         (d * 16 + h * 4 + w) * S::F32_LANES
     }
 
-    /// Adds the same to all.
+    /// Writes them, or adds them to what is there and keeps the sums.
+    ///
+    /// # Safety
+    /// `to` is the place of the first in a target that has room for all, and nobody else
+    /// is there.
     #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, bias: S::f32s) {
-        for at in (0..VALUES).map(|i| i * S::F32_LANES) {
-            let value = simd.add_f32s(load::<S>(self.of, at), bias);
-            tile::store::<S>(self.of, at, value);
-        }
-    }
-
-    /// Writes them, or adds them to what is there and keeps the sums; `to` is the place
-    /// of the first, which [`Outputs::place`] has found to be inside.
-    #[inline(always)]
-    fn write<S: Simd>(&mut self, simd: S, outputs: &Outputs<'_>, to: usize) {
+    unsafe fn write<S: Simd>(&mut self, simd: S, outputs: &Outputs<'_>, to: usize) {
         let stride = outputs.stride();
         for d in 0..self.inside[0] {
             for h in 0..self.inside[1] {
                 for w in 0..self.inside[2] {
                     let at = Self::at::<S>([d, h, w]);
                     let to = to + d * stride[0] + h * stride[1] + w * stride[2];
-                    // SAFETY: inside, see above. Every output voxel belongs to one tile,
-                    // and tasks differ in their tiles or in their channels.
+                    // SAFETY: by the contract.
                     let to = unsafe {
                         let to = outputs.data.as_mut_ptr().add(to);
                         std::slice::from_raw_parts_mut(to, S::F32_LANES)

@@ -19,7 +19,7 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::forward::{even, tiles};
+use super::forward::{of_batch, tiles};
 use super::input::{Load, region};
 use super::stage::{self, Stage};
 use super::tile::{self, Buffer, Lines, Tiles, load};
@@ -89,9 +89,7 @@ impl Batches {
         let per_channel = cut.frequencies() * size.in_c;
         let outputs = (SUMS / per_channel / PANEL * PANEL).clamp(PANEL, size.out_c);
         let block = cut.frequencies() * CHUNK_ROWS * (size.in_c + outputs);
-        let blocks = even(BATCH / block)
-            .max(LEAST_BLOCKS)
-            .min(size.n * cut.count());
+        let blocks = of_batch((BATCH / block).max(LEAST_BLOCKS), size.n * cut.count());
         Self {
             cut,
             blocks,

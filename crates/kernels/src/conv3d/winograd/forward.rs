@@ -87,9 +87,7 @@ impl Batches {
             panels.next_multiple_of(2).min(size.out_c / PANEL) * PANEL
         };
         let block = f * cut.block_tiles() * (size.in_c + outputs);
-        let blocks = even(BATCH / block)
-            .max(LEAST_BLOCKS)
-            .min(size.n * cut.count());
+        let blocks = of_batch((BATCH / block).max(LEAST_BLOCKS), size.n * cut.count());
         Self {
             cut,
             alone: false,
@@ -99,9 +97,10 @@ impl Batches {
     }
 }
 
-/// An even number of blocks: two workers, with nine, wait for the one that has five.
-pub(super) fn even(blocks: usize) -> usize {
-    blocks - blocks % 2
+/// Blocks of a batch that has room for `most`: all, or an even number, as of nine one
+/// worker of two would take five while the other waits.
+pub(super) fn of_batch(most: usize, all: usize) -> usize {
+    if most < all { most - most % 2 } else { all }
 }
 
 /// Output channels multiplied at a time by a block alone.

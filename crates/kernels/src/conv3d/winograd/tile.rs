@@ -152,7 +152,7 @@ pub(super) unsafe fn input<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let sink = Places::new::<S>(to, into, m.map(|m| Input::SIZES[m].1));
-    through::<S, Input>(simd, m, buffer, (x, from), &sink);
+    through::<S, Input>(simd, m, buffer, (x, from), None, &sink);
 }
 
 /// One vector of channels from `dy` through `A` to the frequencies of `to`.
@@ -168,10 +168,11 @@ pub(super) unsafe fn output_adjoint<S: Simd>(
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let sink = Places::new::<S>(to, into, m.map(|m| OutputAdjoint::SIZES[m].1));
-    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from), &sink);
+    through::<S, OutputAdjoint>(simd, m, buffer, (dy, from), None, &sink);
 }
 
-/// One vector of channels from the frequencies of `p` through `A'` to the outputs of `to`.
+/// One vector of channels from the frequencies of `p` through `A'` to the outputs of `to`,
+/// and a bias added to each.
 ///
 /// # Safety
 /// Nobody else writes to these outputs of `to`, nor reads them.
@@ -181,10 +182,11 @@ pub(super) unsafe fn output<S: Simd>(
     m: [usize; 3],
     buffer: &mut Buffer<S>,
     (p, from): (&[f32], Lines),
+    bias: Option<S::f32s>,
     (to, into): (&Shared<'_, f32>, Lines),
 ) {
     let sink = Places::new::<S>(to, into, m.map(|m| Output::SIZES[m].1));
-    through::<S, Output>(simd, m, buffer, (p, from), &sink);
+    through::<S, Output>(simd, m, buffer, (p, from), bias, &sink);
 }
 
 /// Where a transformed tile goes.
@@ -228,6 +230,7 @@ fn through<S: Simd, L: Line>(
     m: [usize; 3],
     buffer: &mut Buffer<S>,
     (from, lines): (&[f32], Lines),
+    bias: Option<S::f32s>,
     sink: &Places,
 ) {
     let sizes = m.map(|m| L::SIZES[m]);
@@ -240,6 +243,17 @@ fn through<S: Simd, L: Line>(
     } else {
         by_form!(m[2], M => along_w::<S, L, M>(simd, buffer, (from, lines), [many[0], many[1]]));
         by_form!(m[1], M => along_h::<S, L, M>(simd, buffer, many[0], out_w));
+    }
+    if let Some(bias) = bias {
+        // The second point of each form is 1, whose powers are the factors with which its
+        // product goes into the outputs: what is added to it is added to all of them.
+        let d = usize::from(m[0] > 1);
+        for h in 0..out_h.min(MOST) {
+            for w in 0..out_w.min(MOST) {
+                let value = &mut buffer[(d * MOST + h) * MOST + w];
+                *value = simd.add_f32s(*value, bias);
+            }
+        }
     }
     by_form!(m[0], M => along_d::<S, L, M>(simd, buffer, [out_h, out_w], sink));
 }
