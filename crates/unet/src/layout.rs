@@ -106,15 +106,25 @@ fn permute(entry: &Entry, mut f: impl FnMut(usize, usize)) {
         }
     };
     let taps: usize = entry.shape[2..].iter().product();
-    for a in 0..outer {
-        for b in 0..inner {
+    // The channels that are innermost in memory, and the others.
+    let is_up = entry.kind == Kind::UpWeight;
+    let (fast, slow) = if is_up {
+        (inner, outer)
+    } else {
+        (outer, inner)
+    };
+    // Whole cache lines of memory.
+    for line in (0..fast).step_by(LINE) {
+        for s in 0..slow {
             for tap in 0..taps {
-                let memory = match entry.kind {
-                    Kind::Weight => (tap * inner + b) * outer + a,
-                    _ => (tap * outer + a) * inner + b,
-                };
-                f((a * inner + b) * taps + tap, memory);
+                for q in line..fast.min(line + LINE) {
+                    let (a, b) = if is_up { (s, q) } else { (q, s) };
+                    f((a * inner + b) * taps + tap, (tap * slow + s) * fast + q);
+                }
             }
         }
     }
 }
+
+/// Floats of a cache line.
+const LINE: usize = 16;
