@@ -38,7 +38,7 @@ pub struct Plan {
     /// Of each value, its pooling where that is done by the convolution that
     /// writes the value.
     pub(crate) fused: Vec<Option<Fused>>,
-    /// Of each value, how it is made and used plane by plane instead of as a whole.
+    /// Of each value, how it is made and used some planes at a time instead of as a whole.
     pub(crate) slabs: Vec<Option<Slabs>>,
     /// Of each value, the one whose normalisation and activation are still to be
     /// applied to it: itself, or the one that it is pooled from.
@@ -316,7 +316,8 @@ impl Plan {
     }
 
     /// Finds the up-convolved values that are cut into slabs: in prediction alone, one
-    /// sample at a time, where no statistics of the whole value are wanted.
+    /// sample at a time, where they are not normalised, which may take statistics of
+    /// the whole.
     fn cut_slabs(&mut self, network: &Network) {
         let nodes = &network.graph().nodes;
         let valid = network.config().padding == Padding::Valid;
@@ -358,9 +359,8 @@ impl Plan {
         }
     }
 
-    /// The slabs in which a convolution is done.
-    pub(crate) fn slabs_of(&self, network: &Network, from: ValueId) -> Option<Slabs> {
-        let parts = self.parts(network, from);
+    /// The slabs in which what consists of these parts is convolved.
+    pub(crate) fn slabs_of(&self, parts: &[(ValueId, [usize; 3])]) -> Option<Slabs> {
         parts.iter().find_map(|(value, _)| self.slabs[*value])
     }
 
@@ -373,7 +373,7 @@ impl Plan {
         kernel: [usize; 3],
     ) -> Vec<conv3d::Size> {
         let size = self.conv_size(network, from, to, kernel);
-        let Some(slabs) = self.slabs_of(network, from) else {
+        let Some(slabs) = self.slabs_of(&self.parts(network, from)) else {
             return vec![size];
         };
         let of_slab = |outputs: Range<usize>| {

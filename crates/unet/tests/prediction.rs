@@ -79,29 +79,50 @@ fn a_plan_for_prediction_gives_what_one_for_training_gives() {
 #[test]
 fn a_deep_tile_is_up_convolved_in_slabs_to_the_same_logits() {
     let threads = Threads::new(2).unwrap();
-    for (depth, normalisation) in [
-        (92, Normalisation::None),
-        (108, Normalisation::None),
-        (108, Normalisation::Instance),
+    let plain = network(Padding::Valid, Normalisation::None);
+    let activated = Network::new(UNetConfig {
+        up_activation: true,
+        ..plain.config().clone()
+    })
+    .unwrap();
+    // In depth no kernels and no windows at the first level.
+    let mut levels = plain.config().levels.clone();
+    (levels[0].kernel, levels[0].pool) = ([1, 3, 3], [1, 2, 2]);
+    let flat = Network::new(UNetConfig {
+        levels,
+        ..plain.config().clone()
+    })
+    .unwrap();
+    let measured = network(Padding::Valid, Normalisation::Instance);
+    for (name, network, method, depth) in [
+        ("two slabs", &plain, Method::default(), 92),
+        ("a slab for the rest", &plain, Method::default(), 108),
+        ("direct", &plain, Method::Direct, 92),
+        ("activated", &activated, Method::default(), 92),
+        ("flat", &flat, Method::default(), 64),
+        ("measured", &measured, Method::default(), 108),
     ] {
-        let network = network(Padding::Valid, normalisation);
         let parameters = network.init(5);
-        let plan = |size, mode| Plan::new(&network, 1, size, mode, 2).unwrap();
         let size = [depth, 44, 60];
-        let (predict, train) = (plan(size, Mode::Predict), plan(size, Mode::Train));
-        let input: usize = predict.input_shape().iter().product();
-        let input: Vec<f32> = (0..input)
-            .map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0)
-            .collect();
-        let [one, other] = [&predict, &train].map(|plan| {
-            let mut executor = Executor::new(&network, plan);
-            executor
-                .forward(&threads, &parameters, &input, None)
-                .to_vec()
-        });
+        let run = |mode| {
+            let plan = Plan::new(network, 1, size, mode, 2).unwrap();
+            let plan = plan.with_method(network, method);
+            let mut executor = Executor::new(network, &plan).with_profile();
+            let input: usize = plan.input_shape().iter().product();
+            let input: Vec<f32> = (0..input)
+                .map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0)
+                .collect();
+            executor.forward(&threads, &parameters, &input, None);
+            let profile = executor.profile().unwrap();
+            assert!(profile.rows().all(|row| row.calls == 1), "{name}");
+            (executor.logits().to_vec(), profile.rows().count())
+        };
+        let ((one, rows), (other, all)) = (run(Mode::Predict), run(Mode::Train));
         assert!(one.iter().all(|v| v.is_finite()));
-        if normalisation == Normalisation::None {
-            assert!(one == other, "{depth}");
+        // Poolings, two, have no rows where the convolution does them.
+        assert!(rows == all || rows + 2 == all, "{name}: {rows} of {all}");
+        if network.config().normalisation == Normalisation::None {
+            assert!(one == other, "{name}");
         }
         // Statistics are sums of the blocks' sums, and slabs have other blocks.
         let furthest = one
@@ -109,6 +130,6 @@ fn a_deep_tile_is_up_convolved_in_slabs_to_the_same_logits() {
             .zip(&other)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max);
-        assert!(furthest < 1e-4, "{depth} {normalisation:?}: {furthest}");
+        assert!(furthest < 1e-4, "{name}: {furthest}");
     }
 }

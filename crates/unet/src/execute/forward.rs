@@ -75,7 +75,7 @@ impl Executor {
                         scale,
                     };
                     self.moments = 0;
-                    if let Some(slabs) = self.plan.slabs_of(&self.network, from) {
+                    if let Some(slabs) = self.plan.slabs_of(&self.parts[from]) {
                         let conv = (step, (from, to), kernel, weights);
                         self.conv_in_slabs(threads, parameters, input, slabs, conv);
                         clock = self.clock();
