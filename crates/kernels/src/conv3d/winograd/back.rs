@@ -12,8 +12,8 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::{Cut, within};
 use super::stage::Stage;
-use super::tile::{self, Buffer, Lines, Tiles, load};
-use crate::micro::{Aligned, PANEL, mul_add, row_of, stream, streamed};
+use super::tile::{self, Buffer, OUTPUTS, Tiles, load, output_at, output_lines};
+use crate::micro::{Aligned, mul_add, row_of, stream, streamed};
 use crate::threads::Shared;
 use crate::view::{Region, Shape};
 
@@ -88,7 +88,7 @@ impl WithSimd for Back<'_> {
             squares.fill(0.0);
         }
         let mut buffer = Buffer::new(simd);
-        let mut values = Aligned([0.0; VALUES * PANEL]);
+        let mut values = Aligned([0.0; OUTPUTS]);
         let stage = Stage::new(cut, stage, layout, tile);
         let (tiles, group) = (many.iter().product(), stage.group());
         for o0 in (0..width).step_by(group) {
@@ -101,7 +101,7 @@ impl WithSimd for Back<'_> {
                     let bias = outputs.bias.map(|bias| load::<S>(bias, c0 + o));
                     // SAFETY: the values are this task's alone.
                     unsafe {
-                        let into = (&Shared::new(&mut values.0[..]), within_tile::<S>());
+                        let into = (&Shared::new(&mut values.0[..]), output_lines::<S>());
                         tile::output(simd, cut.m, &mut buffer, from, bias, into);
                     }
                     let mut values = Values {
@@ -160,32 +160,15 @@ impl Outputs<'_> {
     }
 }
 
-/// Outputs of the largest tile, 4x4x4.
-const VALUES: usize = 64;
-
-/// How the outputs of one vector of channels of a tile lie in [`Values`].
-#[inline(always)]
-fn within_tile<S: Simd>() -> Lines {
-    Lines {
-        at: 0,
-        stride: [16, 4, 1].map(|many| many * S::F32_LANES),
-    }
-}
-
 /// The outputs of one vector of channels of a tile: what is done to them is done in the
 /// first-level cache, one thing after the other.
 struct Values<'a> {
-    of: &'a mut [f32; VALUES * PANEL],
+    of: &'a mut [f32; OUTPUTS],
     /// Outputs that are in the volume.
     inside: [usize; 3],
 }
 
 impl Values<'_> {
-    #[inline(always)]
-    fn at<S: Simd>([d, h, w]: [usize; 3]) -> usize {
-        (d * 16 + h * 4 + w) * S::F32_LANES
-    }
-
     /// Writes them, or adds them to what is there and keeps the sums.
     ///
     /// # Safety
@@ -197,7 +180,7 @@ impl Values<'_> {
         for d in 0..self.inside[0] {
             for h in 0..self.inside[1] {
                 for w in 0..self.inside[2] {
-                    let at = Self::at::<S>([d, h, w]);
+                    let at = output_at::<S>([d, h, w]);
                     let to = to + d * stride[0] + h * stride[1] + w * stride[2];
                     // SAFETY: by the contract.
                     let to = unsafe {
@@ -233,7 +216,7 @@ impl Values<'_> {
             for tap in 0..window.iter().product() {
                 let tap = within(window, tap);
                 let at = std::array::from_fn(|axis| place[axis] * window[axis] + tap[axis]);
-                let value = simd.mul_f32s(load::<S>(self.of, Self::at::<S>(at)), sign);
+                let value = simd.mul_f32s(load::<S>(self.of, output_at::<S>(at)), sign);
                 // A value that is not a number takes the place of all others, and stays.
                 let larger = simd.select_f32s(simd.greater_than_f32s(most, value), most, value);
                 most = simd.select_f32s(simd.equal_f32s(most, most), larger, most);
@@ -261,7 +244,7 @@ impl Values<'_> {
             for h in 0..self.inside[1] {
                 for w in 0..4 {
                     if w < self.inside[2] {
-                        let value = load::<S>(self.of, Self::at::<S>([d, h, w]));
+                        let value = load::<S>(self.of, output_at::<S>([d, h, w]));
                         let difference = simd.sub_f32s(value, pivot);
                         sum[w] = simd.add_f32s(sum[w], difference);
                         square[w] = mul_add(simd, difference, difference, square[w]);

@@ -22,7 +22,7 @@ use super::form::{self, MOST};
 use super::forward::{of_batch, tiles};
 use super::input::{Load, region};
 use super::stage::{self, Stage};
-use super::tile::{self, Buffer, Lines, Tiles, load};
+use super::tile::{self, Buffer, Lines, OUTPUTS, Tiles, load, output_at, output_lines};
 use crate::conv3d::{Context, Problem, Size};
 use crate::micro::{Aligned, CHUNK_ROWS, OuterProduct, PANEL};
 use crate::threads::Shared;
@@ -377,18 +377,12 @@ impl WithSimd for Gradients<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        /// Floats of the gradients of one vector of one tile, with m = 4.
-        const TILE: usize = 64 * PANEL;
         let (cut, y) = (self.cut, self.size.output());
         let (n, first, many) = cut.block_at(self.block);
         let stride = [y.space[1] * y.space[2] * y.c, y.space[2] * y.c, y.c];
         let mut buffer = Buffer::new(simd);
-        let mut padded = Aligned([0.0f32; TILE]);
+        let mut padded = Aligned([0.0f32; OUTPUTS]);
         let padded = &mut padded.0;
-        let within_tile = Lines {
-            at: 0,
-            stride: [16 * S::F32_LANES, 4 * S::F32_LANES, S::F32_LANES],
-        };
         let stage = Stage::new(cut, self.stage, self.layout, self.tile);
         let (tiles, group, width) = (many.iter().product(), stage.group(), self.channels.len());
         for o0 in (0..width).step_by(group) {
@@ -400,19 +394,19 @@ impl WithSimd for Gradients<'_> {
                         (self.d_out, Lines { at: from, stride })
                     } else {
                         // Zeros where the tile leaves the volume.
-                        for zero in (0..TILE).step_by(S::F32_LANES) {
+                        for zero in (0..OUTPUTS).step_by(S::F32_LANES) {
                             tile::store::<S>(padded, zero, simd.splat_f32s(0.0));
                         }
                         for d in 0..inside[0] {
                             for h in 0..inside[1] {
                                 for w in 0..inside[2] {
                                     let at = from + d * stride[0] + h * stride[1] + w * stride[2];
-                                    let to = ((d * 4 + h) * 4 + w) * S::F32_LANES;
+                                    let to = output_at::<S>([d, h, w]);
                                     tile::store::<S>(padded, to, load::<S>(self.d_out, at));
                                 }
                             }
                         }
-                        (&padded[..], within_tile)
+                        (&padded[..], output_lines::<S>())
                     };
                     let into = stage.place(self.u, t, o);
                     // SAFETY: blocks write different tiles of u, which are read

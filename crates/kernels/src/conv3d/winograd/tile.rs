@@ -73,6 +73,25 @@ impl Tiles {
     }
 }
 
+/// Floats of the outputs of one vector of channels of the largest tile, 4x4x4, whatever
+/// the vector.
+pub(super) const OUTPUTS: usize = 64 * PANEL;
+
+/// Where an output of a tile is in [`OUTPUTS`] floats.
+#[inline(always)]
+pub(super) fn output_at<S: Simd>([d, h, w]: [usize; 3]) -> usize {
+    ((d * 4 + h) * 4 + w) * S::F32_LANES
+}
+
+/// All of them.
+#[inline(always)]
+pub(super) fn output_lines<S: Simd>() -> Lines {
+    Lines {
+        at: 0,
+        stride: [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(output_at::<S>),
+    }
+}
+
 /// Where the voxels of a tile, or its frequencies, lie in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Lines {
