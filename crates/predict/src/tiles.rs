@@ -207,11 +207,11 @@ fn choose(
     }
     let voxels = |tile: &[usize; 3]| tile.iter().product::<usize>();
 
-    // Making a plan takes a while and there may be thousands of tiles. Memory mostly
-    // grows with a tile's voxels (where it is cut into slabs, or skips in other ways,
-    // a deeper tile may need less): bisect for the largest that fits, then look only
-    // at tiles little larger than that. All that is chosen
-    // fits; a better one of unusual shape may be missed.
+    // Making a plan takes a while and there may be thousands of tiles. Memory grows
+    // with a tile's voxels, if not by them alone (a deeper tile may be one that is cut
+    // into slabs): bisect for the largest that fits, then look only at tiles little
+    // larger than that. All that is chosen fits; a better one of unusual shape may be
+    // missed.
     tiles.sort_by_key(voxels);
     let (mut fits, mut too_large) = (0, tiles.len());
     let needed = bytes(tiles[0])?;

@@ -328,26 +328,27 @@ impl Plan {
             let Node::UpConv { to: up, .. } = *node else {
                 continue;
             };
-            let is_changed = nodes.iter().any(|node| match *node {
-                Node::Norm { value, .. } | Node::Dropout { value, .. } => value == up,
-                _ => false,
-            });
+            let is_normalised = nodes
+                .iter()
+                .any(|node| matches!(*node, Node::Norm { value, .. } if value == up));
             let concat = nodes.iter().find_map(|node| match *node {
                 Node::Concat { up: part, to, .. } if part == up => Some(to),
                 _ => None,
             });
-            let readers = nodes.iter().enumerate();
-            let mut readers = readers.filter_map(|(step, node)| match *node {
-                Node::Conv {
-                    from, to, kernel, ..
-                } if Some(from) == concat => Some((step, to, kernel)),
-                _ => None,
-            });
-            let (Some((reader, to, kernel)), None) = (readers.next(), readers.next()) else {
+            let reader = nodes
+                .iter()
+                .enumerate()
+                .find_map(|(step, node)| match *node {
+                    Node::Conv {
+                        from, to, kernel, ..
+                    } if Some(from) == concat => Some((step, to, kernel)),
+                    _ => None,
+                });
+            let Some((reader, to, kernel)) = reader else {
                 continue;
             };
             let depth = self.shapes[to].space[0];
-            if is_changed || self.fused[to].is_some() || depth < 2 * Slabs::DEPTH {
+            if is_normalised || depth < 2 * Slabs::DEPTH {
                 continue;
             }
             self.slabs[up] = Some(Slabs {

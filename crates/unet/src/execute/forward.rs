@@ -76,7 +76,7 @@ impl Executor {
                     };
                     self.moments = 0;
                     if let Some(slabs) = self.plan.slabs_of(&self.parts[from]) {
-                        let conv = (step, (from, to), kernel, weights);
+                        let conv = ((from, to), kernel, weights);
                         self.conv_in_slabs(threads, parameters, input, slabs, conv);
                         clock = self.clock();
                         continue;
@@ -147,7 +147,7 @@ impl Executor {
         parameters: &Parameters,
         input: &[f32],
         slabs: Slabs,
-        (step, values, kernel, weights): (usize, (ValueId, ValueId), [usize; 3], Weights<'_>),
+        (values, kernel, weights): ((ValueId, ValueId), [usize; 3], Weights<'_>),
     ) {
         let up_conv = self.network.graph().nodes[slabs.step].clone();
         let mut seconds = [0.0; 2];
@@ -161,7 +161,7 @@ impl Executor {
         }
         if let Some(profile) = &mut self.profile {
             profile.add_seconds(slabs.step, Pass::Forward, seconds[0]);
-            profile.add_seconds(step, Pass::Forward, seconds[1]);
+            profile.add_seconds(slabs.reader, Pass::Forward, seconds[1]);
         }
     }
 
