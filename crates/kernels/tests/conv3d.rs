@@ -49,10 +49,18 @@ const CASES: &[Case] = &[
     (1, [2, 9, 110], [16, 0], 16, [1, 3, 3], [0, 1, 1]),
     (1, [9, 6, 5], [32, 0], 16, [3, 1, 3], [1, 0, 1]),
     (1, [5, 5, 5], [16, 0], 48, [3, 3, 3], [2, 2, 2]),
-    // Too many weights for a block alone: batches of them, through a stage,
-    // the second with rests of channels and of tiles.
-    (1, [6, 10, 11], [64, 0], 64, [3, 3, 3], [0, 0, 0]),
-    (1, [2, 18, 38], [144, 0], 144, [1, 3, 3], [0, 0, 0]),
+];
+
+/// For Winograd alone, against the direct kernel.
+const LARGE: &[Case] = &[
+    // Too few blocks for the workers, and large sums of weight gradients: batches of
+    // blocks through a stage, the second with rests of channels and of tiles, the third
+    // in two batches.
+    (1, [6, 10, 11], [96, 0], 112, [3, 3, 3], [0, 0, 0]),
+    (1, [2, 14, 38], [240, 0], 256, [1, 3, 3], [0, 0, 0]),
+    (1, [3, 20, 40], [16, 0], 912, [3, 3, 3], [0, 0, 0]),
+    // Slabs of several blocks, in two stretches of outputs.
+    (1, [2, 30, 40], [144, 0], 224, [1, 3, 3], [0, 0, 0]),
 ];
 
 struct Inputs {
@@ -200,27 +208,29 @@ fn weights_gradient(
     dw
 }
 
-#[test]
-fn kernels_agree_with_the_reference() {
-    let threads = [1, 2, 7].map(|count| Threads::new(count).unwrap());
+/// Forward passes and weight gradients of `kernels`, with every instruction set and
+/// several numbers of threads, against `truth`.
+fn agree(
+    cases: &[Case],
+    truth: &dyn Kernel,
+    context: Context<'_>,
+    kernels: impl Fn(&dyn Kernel) -> bool,
+) {
+    let threads = [1, 2, 7].map(|count| Threads::new(count).expect("starts threads"));
     let mut failures = Vec::new();
-    for case in CASES {
+    for case in cases {
         for exact in [true, false] {
             with_problem(case, exact, |problem, weights, bias, what| {
-                let plain = Context {
-                    threads: &threads[0],
-                    isa: Isa::PORTABLE,
-                };
-                let (y, _) = forward(&Reference, plain, problem, weights, bias);
+                let (y, _) = forward(truth, context, problem, weights, bias);
                 let dy = if exact {
                     integers(y.len(), 21)
                 } else {
                     numbers(y.len(), 21)
                 };
-                let dw = weights_gradient(&Reference, plain, problem, &dy);
+                let dw = weights_gradient(truth, context, problem, &dy);
                 for kernel in KERNELS
                     .iter()
-                    .filter(|kernel| kernel.supports(&problem.size()))
+                    .filter(|kernel| kernels(**kernel) && kernel.supports(&problem.size()))
                 {
                     let growth = kernel.growth(&problem.size());
                     let terms = ((problem.size().weights() / problem.out_c) as f32 * growth.powi(2))
@@ -263,6 +273,29 @@ fn kernels_agree_with_the_reference() {
         }
     }
     report(&failures);
+}
+
+#[test]
+fn kernels_agree_with_the_reference() {
+    let threads = Threads::new(1).unwrap();
+    let plain = Context {
+        threads: &threads,
+        isa: Isa::PORTABLE,
+    };
+    agree(CASES, &Reference, plain, |_| true);
+}
+
+#[test]
+fn every_schedule_of_winograd_agrees_with_the_direct_kernel() {
+    let threads = Threads::new(0).unwrap();
+    let best = Context {
+        threads: &threads,
+        isa: Isa::best(),
+    };
+    let kernel = |name: &str| KERNELS.iter().find(|kernel| kernel.name() == name).unwrap();
+    agree(LARGE, *kernel("direct"), best, |kernel| {
+        kernel.name() == "winograd"
+    });
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The weight gradient.
 //!
-//! Where the sums of all frequencies nearly fit the second-level cache, a slab of
-//! blocks is one task: each block is transformed and multiplied without leaving
-//! that cache. Slabs are cut by the problem and added in order.
+//! Where the sums of all frequencies fit the caches of a core, a slab of blocks is one
+//! task: two blocks at a time are transformed and multiplied without leaving these
+//! caches. Slabs are cut by the problem and added in order.
 //!
 //! Else a batch of tiles is transformed, input and output gradient, into
 //! `[frequency][tile][channel]`; then each frequency adds its outer products to
@@ -35,8 +35,12 @@ const LEAST_BLOCKS: usize = 4;
 /// Floats of the sums of a stretch of output channels: 48 MB.
 const SUMS: usize = 12 << 20;
 
-/// Floats of sums of a slab: 1 MB, half of a second-level cache of 2 MB.
-const SLAB_SUMS: usize = 256 << 10;
+/// Floats of sums of a slab: 4 MB, which a worker reads and writes once for
+/// [`SLAB_BLOCKS`] blocks.
+const SLAB_SUMS: usize = 1 << 20;
+/// Blocks of a slab multiplied at a time. With one the sums pass twice as often, with
+/// four the tiles leave the caches too.
+const SLAB_BLOCKS: usize = 2;
 /// Stretches of output channels up to which slabs are used: for each the input
 /// is transformed anew.
 const SLAB_STRETCHES: usize = 2;
@@ -101,8 +105,9 @@ impl Batches {
 /// Floats of scratch memory with `threads` workers.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
     if let Some(slabs) = Slabs::new(size) {
-        let block = slabs.cut.frequencies() * CHUNK_ROWS * (size.in_c + slabs.outputs);
-        return slabs.many * slabs.sums(size) + threads * (block + region(&slabs.cut, size));
+        let channels = size.in_c + slabs.outputs;
+        let blocks = slabs.cut.frequencies() * SLAB_BLOCKS * CHUNK_ROWS * channels;
+        return slabs.many * slabs.sums(size) + threads * (blocks + region(&slabs.cut, size));
     }
     let Batches {
         cut,
@@ -253,7 +258,7 @@ fn in_slabs(
     let sums = &mut sums[..slabs.many * one];
     let all = size.n * cut.count();
     let tiles = |channels| Tiles {
-        many: CHUNK_ROWS,
+        many: SLAB_BLOCKS * CHUNK_ROWS,
         channels,
         chunk: false,
     };
@@ -264,35 +269,41 @@ fn in_slabs(
             let (v, rest) = mine.split_at_mut(inputs.len(cut));
             let (u, region) = rest.split_at_mut(gradients.len(cut));
             let blocks = slab * all / slabs.many..(slab + 1) * all / slabs.many;
-            for block in blocks.clone() {
-                context.isa.run(Load {
-                    problem,
-                    cut,
-                    block,
-                    region,
-                    stage: &mut [],
-                    v: &Shared::new(&mut *v),
-                    layout: inputs,
-                    tile: 0,
-                });
-                context.isa.run(Gradients {
-                    size,
-                    cut,
-                    d_out,
-                    block,
-                    channels: channels.clone(),
-                    stage: &mut [],
-                    u: &Shared::new(&mut *u),
-                    layout: gradients,
-                    tile: 0,
-                });
+            for first in blocks.clone().step_by(SLAB_BLOCKS) {
+                let before = cut.tiles_before(first);
+                let mut here = 0;
+                for block in first..blocks.end.min(first + SLAB_BLOCKS) {
+                    let tile = cut.tiles_before(block) - before;
+                    context.isa.run(Load {
+                        problem,
+                        cut,
+                        block,
+                        region,
+                        stage: &mut [],
+                        v: &Shared::new(&mut *v),
+                        layout: inputs,
+                        tile,
+                    });
+                    context.isa.run(Gradients {
+                        size,
+                        cut,
+                        d_out,
+                        block,
+                        channels: channels.clone(),
+                        stage: &mut [],
+                        u: &Shared::new(&mut *u),
+                        layout: gradients,
+                        tile,
+                    });
+                    here = tile + cut.block_tiles_at(block);
+                }
                 context.isa.run(Frequencies {
                     v,
                     u,
                     inputs,
                     gradients,
-                    tiles: cut.block_tiles_at(block),
-                    fresh: block == blocks.start,
+                    tiles: here,
+                    fresh: first == blocks.start,
                     sums,
                 });
             }
@@ -322,7 +333,7 @@ fn in_slabs(
     });
 }
 
-/// The outer products of all frequencies of a block.
+/// The outer products of all frequencies of some blocks.
 struct Frequencies<'a> {
     v: &'a [f32],
     u: &'a [f32],

@@ -1,17 +1,19 @@
 //! The forward pass, and with flipped weights the input gradient.
 //!
-//! Two schedules. Where the transformed weights fit the second-level cache, a
-//! task takes a block of tiles through everything and its transformed input
-//! never leaves that cache. Else a batch of blocks goes through each stage
-//! together: transformed by all workers, multiplied frequency by frequency (so
-//! that a frequency's weights are read once for a hundred tiles instead of for
-//! twelve), transformed back by all workers. `stage.rs` says how its tiles get from
-//! one stage to the next.
+//! Two schedules. Alone, a task takes a block of tiles through everything and its
+//! transformed input stays in the caches of one core, which reads all transformed weights
+//! for it. Together, where blocks are too few for the workers or these too many for the
+//! memory, a batch of blocks goes through each stage: transformed by all workers,
+//! multiplied frequency by frequency (so that a frequency's weights are read once for a
+//! hundred tiles instead of for twelve), transformed back by all workers. `stage.rs` says
+//! how its tiles get from one stage to the next. Both add in one order, to the same bits.
 
 #![allow(
     unsafe_code,
     reason = "a frequency of a batch is read by one task of many"
 )]
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -27,9 +29,14 @@ use crate::pool3d;
 use crate::threads::Shared;
 use crate::view::Target;
 
-/// Floats of transformed weights up to which a block goes through alone: 2 MB,
-/// what a second-level cache or a fast third-level one gives again and again.
-const ALONE_WEIGHTS: usize = 512 << 10;
+/// Floats of transformed weights up to which blocks always go through alone: 2 MB, what a
+/// second-level cache or a fast third-level one gives again and again.
+const SMALL_WEIGHTS: usize = 512 << 10;
+/// Floats up to which any number of workers may read them block after block: 16 MB, which
+/// a third-level cache keeps.
+const SHARED_WEIGHTS: usize = 4 << 20;
+/// Workers that may each read larger ones from memory.
+const READERS: usize = 4;
 /// Floats of transformed tiles and products of a block that goes through alone:
 /// with its products by one or two panels of output channels at a time it stays
 /// within half of a second-level cache of 2 MB.
@@ -41,10 +48,13 @@ const BATCH: usize = 6 << 20;
 /// products.
 const LEAST_BLOCKS: usize = 4;
 /// Floats of transformed weights up to which output channels are not taken in
-/// stretches: 48 MB. For each stretch the input may have to be transformed anew.
+/// stretches where blocks go through alone: 96 MB. For each stretch the input is
+/// transformed anew.
+const READ_WEIGHTS: usize = 24 << 20;
+/// The same where they go together: 48 MB.
 const WEIGHTS: usize = 12 << 20;
-/// Floats of the transformed weights of a stretch of output channels: 24 MB,
-/// which a third-level cache keeps until they are used.
+/// Floats of the transformed weights of a stretch where they go together: 24 MB, which a
+/// third-level cache keeps until they are used.
 const STRETCH: usize = 6 << 20;
 
 /// Part of input and output that the transformed weights of a stretch may take where
@@ -52,9 +62,14 @@ const STRETCH: usize = 6 << 20;
 /// weights from memory.
 const BESIDE: usize = 4;
 
+/// Blocks of one register tile's rows, whatever the schedule.
+pub(super) fn cut(size: &Size) -> Cut {
+    Cut::new(size, CHUNK_ROWS)
+}
+
 /// How tiles and output channels are batched.
-pub(super) struct Batches {
-    pub(super) cut: Cut,
+struct Batches {
+    cut: Cut,
     alone: bool,
     /// Blocks of a batch.
     blocks: usize,
@@ -63,31 +78,39 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(size: &Size) -> Self {
-        let cut = Cut::new(size, CHUNK_ROWS);
+    /// With `threads` workers, who change the schedule and not the results.
+    fn new(size: &Size, threads: usize) -> Self {
+        let cut = cut(size);
         let f = cut.frequencies();
-        if f * size.in_c * size.out_c <= ALONE_WEIGHTS {
-            return Self {
-                cut,
-                alone: true,
-                blocks: 1,
-                outputs: size.out_c,
-            };
-        }
         let all = f * size.in_c * size.out_c;
         // Beside a large input and output larger weights hardly count.
         let voxels = |space: [usize; 3]| size.n * space.iter().product::<usize>();
         let tensors = voxels(size.padded) * size.in_c + voxels(size.output().space) * size.out_c;
         let room = tensors / BESIDE;
-        let outputs = if all <= WEIGHTS.max(room) {
-            size.out_c
-        } else {
-            // In pairs, as they are multiplied.
-            let panels = (size.out_c / PANEL).div_ceil(all.div_ceil(STRETCH.max(room)));
+        // Channels of a stretch: all, or in pairs of panels, as they are multiplied.
+        let stretch = |most: usize, of: usize| {
+            if all <= most.max(room) {
+                return size.out_c;
+            }
+            let panels = (size.out_c / PANEL).div_ceil(all.div_ceil(of.max(room)));
             panels.next_multiple_of(2).min(size.out_c / PANEL) * PANEL
         };
+        let tasks = size.n * cut.count();
+        // At most a fifth of the workers' time may be waiting for the last.
+        let even = tasks.next_multiple_of(threads) * 4 <= tasks * 5;
+        let readable = threads <= READERS || all <= SHARED_WEIGHTS;
+        if all <= SMALL_WEIGHTS || (even && readable) {
+            let outputs = stretch(READ_WEIGHTS, READ_WEIGHTS);
+            return Self {
+                cut,
+                alone: true,
+                blocks: 1,
+                outputs,
+            };
+        }
+        let outputs = stretch(WEIGHTS, STRETCH);
         let block = f * cut.block_tiles() * (size.in_c + outputs);
-        let blocks = of_batch((BATCH / block).max(LEAST_BLOCKS), size.n * cut.count());
+        let blocks = of_batch((BATCH / block).max(LEAST_BLOCKS), tasks);
         Self {
             cut,
             alone: false,
@@ -103,11 +126,12 @@ pub(super) fn of_batch(most: usize, all: usize) -> usize {
     if most < all { most - most % 2 } else { all }
 }
 
-/// Output channels multiplied at a time by a block alone.
+/// Output channels multiplied at a time by a block alone: two panels, as suits the
+/// register tile, or one where it is that one which lets the block stay in its cache.
 fn alone_outputs(cut: &Cut, size: &Size) -> usize {
-    let two = cut.frequencies() * CHUNK_ROWS * (size.in_c + 2 * PANEL);
-    let panels = if two <= ALONE { 2 } else { 1 };
-    (panels * PANEL).min(size.out_c)
+    let with = |panels: usize| cut.frequencies() * CHUNK_ROWS * (size.in_c + panels * PANEL);
+    let one = with(1) <= ALONE && with(2) > ALONE;
+    (if one { 1 } else { 2 } * PANEL).min(size.out_c)
 }
 
 /// Tiles in all blocks of a batch, rounded up to whole chunks.
@@ -122,9 +146,9 @@ pub(super) fn scratch(size: &Size, threads: usize) -> usize {
         alone,
         blocks,
         outputs,
-    } = Batches::new(size);
+    } = Batches::new(size, threads);
     let at_once = if alone {
-        alone_outputs(&cut, size)
+        alone_outputs(&cut, size).min(outputs)
     } else {
         outputs
     };
@@ -153,7 +177,7 @@ pub(super) fn run(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
-    let batches = Batches::new(&size);
+    let batches = Batches::new(&size, context.threads.count());
     let cut = &batches.cut;
     let kernels = cut.frequencies() * size.in_c * batches.outputs;
     let (kernels, scratch) = scratch.split_at_mut(kernels);
@@ -197,21 +221,26 @@ pub(super) fn run(
         }),
     };
     if batches.alone {
-        transform_weights(context, &size, cut, weights, 0..size.out_c, kernels);
-        let kernels = &*kernels;
-        let tasks = size.n * cut.count();
-        context
-            .threads
-            .for_each_with(scratch, tasks, |block, mine| {
-                context.isa.run(Alone {
-                    problem,
-                    size: &size,
-                    outputs,
-                    kernels,
-                    block,
-                    mine,
+        for o0 in (0..size.out_c).step_by(batches.outputs) {
+            let channels = o0..size.out_c.min(o0 + batches.outputs);
+            let kernels = &mut kernels[..cut.frequencies() * size.in_c * channels.len()];
+            transform_weights(context, &size, cut, weights, channels.clone(), kernels);
+            let kernels = &*kernels;
+            let tasks = size.n * cut.count();
+            context
+                .threads
+                .for_each_with(scratch, tasks, |block, mine| {
+                    context.isa.run(Alone {
+                        problem,
+                        size: &size,
+                        outputs,
+                        kernels,
+                        channels: channels.clone(),
+                        block,
+                        mine,
+                    });
                 });
-            });
+        }
     } else {
         together(
             context, problem, &size, &batches, weights, outputs, kernels, scratch,
@@ -382,7 +411,9 @@ struct Alone<'a> {
     problem: &'a Problem<'a>,
     size: &'a Size,
     outputs: Outputs<'a>,
+    /// Transformed, of these output channels.
     kernels: &'a [f32],
+    channels: Range<usize>,
     block: usize,
     mine: &'a mut [f32],
 }
@@ -392,10 +423,10 @@ impl WithSimd for Alone<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (cut, in_c, out_c) = (self.outputs.cut, self.size.in_c, self.size.out_c);
+        let (cut, in_c, out_c) = (self.outputs.cut, self.size.in_c, self.channels.len());
         let f = cut.frequencies();
         let tiles = cut.block_tiles_at(self.block);
-        let at_once = alone_outputs(cut, self.size);
+        let at_once = alone_outputs(cut, self.size).min(out_c);
         let inputs = Tiles {
             many: CHUNK_ROWS,
             channels: in_c,
@@ -451,7 +482,7 @@ impl WithSimd for Alone<'_> {
                 p,
                 layout: products,
                 tile: 0,
-                channels: o..o + channels,
+                channels: self.channels.start + o..self.channels.start + o + channels,
                 stage: &mut [],
             }
             .with_simd(simd);

@@ -66,11 +66,11 @@ impl Kernel for Winograd {
     }
 
     fn parts(&self, size: &Size) -> usize {
-        forward::Batches::new(size).cut.count()
+        forward::cut(size).count()
     }
 
     fn pools(&self, size: &Size, window: [usize; 3]) -> Option<[usize; 3]> {
-        let m = forward::Batches::new(size).cut.m;
+        let m = forward::cut(size).m;
         // A window is inside one tile then.
         let inside = (0..3).all(|axis| m[axis].is_multiple_of(window[axis]));
         inside.then_some(m)
