@@ -53,14 +53,15 @@ const CASES: &[Case] = &[
 
 /// For Winograd alone, against the direct kernel.
 const LARGE: &[Case] = &[
-    // Too few blocks for the workers, and large sums of weight gradients: batches of
-    // blocks through a stage, the second with rests of channels and of tiles, the third
-    // in two batches.
+    // Too few blocks for the workers: batches of blocks through a stage, the second with
+    // rests of channels and of tiles, the third in two batches. Weight gradients in parts
+    // of unlike channels.
     (1, [6, 10, 11], [96, 0], 112, [3, 3, 3], [0, 0, 0]),
     (1, [2, 14, 38], [240, 0], 256, [1, 3, 3], [0, 0, 0]),
     (1, [3, 20, 40], [16, 0], 912, [3, 3, 3], [0, 0, 0]),
-    // Slabs of several blocks, in two stretches of outputs.
-    (1, [2, 30, 40], [144, 0], 224, [1, 3, 3], [0, 0, 0]),
+    // Weight gradients in slabs of one part and of two.
+    (1, [3, 68, 130], [16, 0], 16, [3, 3, 3], [0, 0, 0]),
+    (1, [3, 3, 1602], [16, 0], 688, [3, 3, 3], [0, 0, 0]),
 ];
 
 struct Inputs {

@@ -6,6 +6,8 @@
     reason = "tasks write chunks of all blocks, which are no contiguous parts"
 )]
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::cut::{Cut, within};
@@ -29,6 +31,8 @@ pub(super) struct Load<'a> {
     pub(super) problem: &'a Problem<'a>,
     pub(super) cut: &'a Cut,
     pub(super) block: usize,
+    /// Input channels.
+    pub(super) channels: Range<usize>,
     /// For the loaded voxels.
     pub(super) region: &'a mut [f32],
     /// For the transformed tiles on their way, or empty, see [`Stage`].
@@ -47,6 +51,7 @@ impl WithSimd for Load<'_> {
             problem,
             cut,
             block,
+            channels: all,
             region,
             stage,
             v,
@@ -54,7 +59,6 @@ impl WithSimd for Load<'_> {
             tile,
         } = self;
         let (n, first, many) = cut.block_at(block);
-        let in_c = problem.input.c();
         let padded = problem.input.padded();
         let start: [usize; 3] = std::array::from_fn(|axis| first[axis] * cut.m[axis]);
         // Voxels of the region, and those of them that are in the (padded) input.
@@ -64,8 +68,8 @@ impl WithSimd for Load<'_> {
             std::array::from_fn(|axis| extent[axis].min(padded[axis] - start[axis]));
         let mut buffer = Buffer::new(simd);
         let stage = Stage::new(cut, stage, layout, tile);
-        for c0 in (0..in_c).step_by(CHANNELS) {
-            let channels = CHANNELS.min(in_c - c0);
+        for c0 in all.clone().step_by(CHANNELS) {
+            let channels = CHANNELS.min(all.end - c0);
             let line = extent[2] * channels;
             // Beyond the last row of these channels come the first of the next.
             let rows = extent[0] * extent[1];
@@ -109,13 +113,13 @@ impl WithSimd for Load<'_> {
                     // SAFETY: tasks write different tiles of v, which are read
                     // when all are done.
                     unsafe {
-                        let into = stage.place(v, t, c0 + c);
+                        let into = stage.place(v, t, c0 + c - all.start);
                         tile::input(simd, cut.m, &mut buffer, (region, from), into);
                     }
                 }
             }
             // SAFETY: as above.
-            unsafe { stage.send::<S>(v, many.iter().product(), c0 + channels) };
+            unsafe { stage.send::<S>(v, many.iter().product(), c0 + channels - all.start) };
         }
     }
 }
