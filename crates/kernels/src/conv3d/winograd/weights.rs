@@ -12,7 +12,7 @@ use super::form::{self, MOST};
 use super::input::CHANNELS;
 use super::tile::{self, load};
 use crate::conv3d::{Context, Size};
-use crate::micro::{Aligned, PANEL};
+use crate::micro::{Aligned, PANEL, PAST_CACHES, stream, streamed};
 use crate::threads::Shared;
 
 /// `G g` along the three axes of the output channels in `range`:
@@ -38,6 +38,7 @@ pub(super) fn transform_weights(
             first: range.start + panel * PANEL,
             channels: i0..(i0 + CHANNELS).min(size.in_c),
             shared: &shared,
+            past_caches: shared.len() >= PAST_CACHES,
             at: panel * size.in_c * PANEL,
             stride: range.len() * size.in_c,
         });
@@ -57,6 +58,7 @@ struct Weights<'a> {
     first: usize,
     channels: std::ops::Range<usize>,
     shared: &'a Shared<'a, f32>,
+    past_caches: bool,
     /// Offset of the panel, distance of frequencies.
     at: usize,
     stride: usize,
@@ -123,11 +125,18 @@ impl WithSimd for Weights<'_> {
                     let at = self.at + f * self.stride + first * PANEL;
                     // SAFETY: tasks differ in their panel or in their channels i.
                     let to = unsafe { self.shared.part(at..at + many) };
+                    if self.past_caches {
+                        stream::<S>(to, &from[..many]);
+                        continue;
+                    }
                     for lane in (0..many).step_by(S::F32_LANES) {
                         tile::store::<S>(to, lane, load::<S>(from, lane));
                     }
                 }
             }
+        }
+        if self.past_caches {
+            streamed();
         }
     }
 }
