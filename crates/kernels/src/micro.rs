@@ -212,8 +212,8 @@ pub(crate) fn prefetch_to_write(to: *mut f32) {
     let _ = to;
 }
 
-/// Floats of an output, 32 MB, from which it is written past the caches: the next
-/// operation would find little of it there.
+/// Floats of an output, or of transformed weights, 32 MB, from which it is written past the
+/// caches: who reads it would find little of it there.
 pub(crate) const PAST_CACHES: usize = 8 << 20;
 
 /// Copies to memory that is not read soon, past the caches where that can be:

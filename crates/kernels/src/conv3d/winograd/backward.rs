@@ -19,6 +19,7 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
+use super::forward::cut;
 use super::input::{Load, region};
 use super::tile::{self, Buffer, Lines, OUTPUTS, Tiles, load, output_at, output_lines};
 use crate::conv3d::{Context, Problem, Size};
@@ -33,14 +34,12 @@ const SUMS: usize = 1 << 20;
 const BLOCKS: usize = 2;
 /// Tasks that slabs are cut for, or somewhat more: enough for as many threads.
 const TASKS: usize = 16;
-/// Fewest blocks of a slab: its sums go through memory once.
+/// Blocks that a slab has at least, or nearly: its sums go through memory once.
 const SLAB_BLOCKS: usize = 16;
-/// Tasks below which parts are made smaller, down to [`LEAST`] channels each way.
+/// Tasks below which parts are made smaller, to [`LEAST`] sums a frequency.
 const FEWEST_TASKS: usize = 4;
-const LEAST: usize = 32;
-/// Tiles whose outer products are summed in registers at a time: 64 rows of 128
-/// channels are 32 KB, most of a first-level cache.
-const POINTS: usize = 64;
+/// Those of 32 by 32 channels.
+const LEAST: usize = 32 * 32;
 
 /// How channels are cut into parts and parts into slabs.
 struct Parts {
@@ -63,11 +62,11 @@ fn balanced(all: usize, most: usize) -> usize {
 
 impl Parts {
     fn new(size: &Size) -> Self {
-        let cut = Cut::new(size, CHUNK_ROWS);
+        let cut = cut(size);
         let mut room = SUMS / cut.frequencies();
         loop {
             let parts = Self::of(size, cut, room);
-            if parts.all * parts.slabs >= FEWEST_TASKS || room <= LEAST * LEAST {
+            if parts.all * parts.slabs >= FEWEST_TASKS || room / 2 < LEAST {
                 return parts;
             }
             room /= 2;
@@ -96,7 +95,7 @@ impl Parts {
             all,
             // Tasks in even numbers, as most machines have cores.
             slabs: if slabs > 1 {
-                slabs + all * slabs % 2
+                slabs + (all * slabs) % 2
             } else {
                 1
             },
@@ -153,7 +152,7 @@ pub(super) fn run(
     let size = &problem.size();
     let parts = Parts::new(size);
     let (cut, slabs, one) = (&parts.cut, parts.slabs, parts.sums());
-    let slab = |part: usize, slab: usize, sums: &mut [f32], mine: &mut [f32]| {
+    let sum = |part: usize, slab: usize, sums: &mut [f32], mine: &mut [f32]| {
         let [inputs, outputs] = parts.channels(size, part);
         let all = size.n * cut.count();
         context.isa.run(Slab {
@@ -186,7 +185,7 @@ pub(super) fn run(
             .threads
             .for_each_with(scratch, parts.all, |part, mine| {
                 let (sums, mine) = mine.split_at_mut(one);
-                slab(part, 0, sums, mine);
+                sum(part, 0, sums, mine);
                 for i in 0..parts.channels(size, part)[0].len() {
                     back(part, i, sums);
                 }
@@ -197,7 +196,7 @@ pub(super) fn run(
     context
         .threads
         .for_each_chunk(sums, one, scratch, |task, sums, mine| {
-            slab(task / slabs, task % slabs, sums, mine);
+            sum(task / slabs, task % slabs, sums, mine);
         });
     for (part, sums) in sums.chunks_exact_mut(slabs * one).enumerate() {
         let [inputs, outputs] = parts.channels(size, part);
@@ -407,32 +406,28 @@ impl WithSimd for Frequency<'_> {
             c,
         } = self;
         let outputs = gradients.channels;
-        for first in (0..tiles).step_by(POINTS) {
-            let points = POINTS.min(tiles - first);
-            for o in (0..outputs).step_by(2 * PANEL) {
-                for i in (0..inputs.channels).step_by(PANEL) {
-                    let b = &u[first * outputs + o..];
-                    // With the last input panel the next outputs.
-                    let ahead = if i + PANEL < inputs.channels {
-                        0
-                    } else {
-                        2 * PANEL
-                    };
-                    OuterProduct {
-                        a: &v[first * inputs.channels + i..],
-                        a_stride: inputs.channels,
-                        b,
-                        b_stride: outputs,
-                        b_panel: PANEL,
-                        panels: 2.min((outputs - o) / PANEL),
-                        points,
-                        fresh: fresh && first == 0,
-                        c: &mut c[sum_at(inputs.channels, outputs, i, o)..],
-                        c_stride: (2 * PANEL).min(outputs - o),
-                        next_b: b.as_ptr().wrapping_add(ahead),
-                    }
-                    .run(simd);
+        for o in (0..outputs).step_by(2 * PANEL) {
+            for i in (0..inputs.channels).step_by(PANEL) {
+                // With the last input panel the next outputs.
+                let ahead = if i + PANEL < inputs.channels {
+                    0
+                } else {
+                    2 * PANEL
+                };
+                OuterProduct {
+                    a: &v[i..],
+                    a_stride: inputs.channels,
+                    b: &u[o..],
+                    b_stride: outputs,
+                    b_panel: PANEL,
+                    panels: 2.min((outputs - o) / PANEL),
+                    points: tiles,
+                    fresh,
+                    c: &mut c[sum_at(inputs.channels, outputs, i, o)..],
+                    c_stride: (2 * PANEL).min(outputs - o),
+                    next_b: u[o..].as_ptr().wrapping_add(ahead),
                 }
+                .run(simd);
             }
         }
     }
@@ -513,7 +508,7 @@ impl WithSimd for Back<'_> {
                 for w in 0..kw {
                     let place = (dh * kw + w) * size.in_c + inputs.start + i;
                     let at = place * size.out_c + outputs.start + o;
-                    // SAFETY: tasks differ in their input channel i.
+                    // SAFETY: tasks differ in their part or in their input channel i.
                     let to = unsafe { shared.part(at..at + S::F32_LANES) };
                     let sum = simd.add_f32s(load::<S>(to, 0), taps[w]);
                     tile::store::<S>(to, 0, sum);

@@ -37,9 +37,8 @@ const SMALL_WEIGHTS: usize = 512 << 10;
 const SHARED_WEIGHTS: usize = 4 << 20;
 /// Workers that may each read larger ones from memory.
 const READERS: usize = 4;
-/// Floats of transformed tiles and products of a block that goes through alone:
-/// with its products by one or two panels of output channels at a time it stays
-/// within half of a second-level cache of 2 MB.
+/// Floats of transformed tiles and products up to which a block alone stays within half
+/// of a second-level cache of 2 MB; decides between one and two panels of products.
 const ALONE: usize = 224 << 10;
 /// Floats of transformed tiles and products of a batch: 24 MB of a third-level
 /// cache.
@@ -122,7 +121,7 @@ impl Batches {
 
 /// Blocks of a batch that has room for `most`: all, or an even number, as of nine one
 /// worker of two would take five while the other waits.
-pub(super) fn of_batch(most: usize, all: usize) -> usize {
+fn of_batch(most: usize, all: usize) -> usize {
     if most < all { most - most % 2 } else { all }
 }
 
@@ -135,12 +134,19 @@ fn alone_outputs(cut: &Cut, size: &Size) -> usize {
 }
 
 /// Tiles in all blocks of a batch, rounded up to whole chunks.
-pub(super) fn tiles(cut: &Cut, blocks: usize) -> usize {
+fn tiles(cut: &Cut, blocks: usize) -> usize {
     (blocks * cut.block_tiles()).next_multiple_of(CHUNK_ROWS)
 }
 
-/// Floats of scratch memory with `threads` workers.
+/// Floats of scratch memory with `threads` workers: never less than with fewer, though
+/// four that go alone may need more than five together.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
+    let most = |threads: usize| floats(size, threads);
+    (1..=threads).map(most).max().unwrap_or(0)
+}
+
+/// What exactly so many workers need.
+fn floats(size: &Size, threads: usize) -> usize {
     let Batches {
         cut,
         alone,
