@@ -311,7 +311,7 @@ fn an_output_written_past_the_caches_is_the_same() {
         let (size, y) = (problem.size(), problem.output());
         let run = |kernel: &dyn Kernel, isa| {
             let mut out = Memory::zeroed(y.len());
-            let mut scratch = Memory::zeroed(kernel.scratch(&size, 2));
+            let mut scratch = Memory::zeroed(kernel.scratch(&size, threads.count()));
             let target = Target {
                 data: &mut out,
                 shape: y,
@@ -380,7 +380,7 @@ fn maxima_taken_with_the_write_are_those_of_the_pooling() {
                         threads: &threads,
                         isa,
                     };
-                    let mut scratch = Memory::zeroed(kernel.scratch(&size, 2));
+                    let mut scratch = Memory::zeroed(kernel.scratch(&size, threads.count()));
                     let mut run = |kept: Region, pooled: Option<Pooled<'_>>| {
                         let shape = Shape {
                             space: [0, 1, 2].map(|a| kept.end[a] - kept.start[a]),
