@@ -304,20 +304,30 @@ impl WithSimd for Frequencies<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let (inputs, outputs) = (self.inputs.channels, self.gradients.channels);
         let v = self.v.chunks_exact(self.inputs.frequency());
         let u = self.u.chunks_exact(self.gradients.frequency());
-        let one = self.inputs.channels * self.gradients.channels;
-        for ((v, u), c) in v.zip(u).zip(self.sums.chunks_exact_mut(one)) {
-            Frequency {
-                v,
-                u,
-                inputs: self.inputs,
-                gradients: self.gradients,
-                tiles: self.tiles,
-                fresh: self.fresh,
-                c,
+        for ((v, u), c) in v.zip(u).zip(self.sums.chunks_exact_mut(inputs * outputs)) {
+            for o in (0..outputs).step_by(2 * PANEL) {
+                for i in (0..inputs).step_by(PANEL) {
+                    // With the last input panel the next outputs.
+                    let ahead = if i + PANEL < inputs { 0 } else { 2 * PANEL };
+                    OuterProduct {
+                        a: &v[i..],
+                        a_stride: inputs,
+                        b: &u[o..],
+                        b_stride: outputs,
+                        b_panel: PANEL,
+                        panels: 2.min((outputs - o) / PANEL),
+                        points: self.tiles,
+                        fresh: self.fresh,
+                        c: &mut c[sum_at(inputs, outputs, i, o)..],
+                        c_stride: (2 * PANEL).min(outputs - o),
+                        next_b: u[o..].as_ptr().wrapping_add(ahead),
+                    }
+                    .run(simd);
+                }
             }
-            .with_simd(simd);
         }
     }
 }
@@ -373,61 +383,6 @@ impl WithSimd for Gradients<'_> {
                 unsafe {
                     tile::output_adjoint(simd, cut.m, &mut buffer, gradients, (self.u, into));
                 }
-            }
-        }
-    }
-}
-
-/// The outer products of one frequency.
-struct Frequency<'a> {
-    /// Tiles of this frequency.
-    v: &'a [f32],
-    u: &'a [f32],
-    inputs: Tiles,
-    gradients: Tiles,
-    tiles: usize,
-    fresh: bool,
-    /// See [`sum_at`].
-    c: &'a mut [f32],
-}
-
-impl WithSimd for Frequency<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            v,
-            u,
-            inputs,
-            gradients,
-            tiles,
-            fresh,
-            c,
-        } = self;
-        let outputs = gradients.channels;
-        for o in (0..outputs).step_by(2 * PANEL) {
-            for i in (0..inputs.channels).step_by(PANEL) {
-                // With the last input panel the next outputs.
-                let ahead = if i + PANEL < inputs.channels {
-                    0
-                } else {
-                    2 * PANEL
-                };
-                OuterProduct {
-                    a: &v[i..],
-                    a_stride: inputs.channels,
-                    b: &u[o..],
-                    b_stride: outputs,
-                    b_panel: PANEL,
-                    panels: 2.min((outputs - o) / PANEL),
-                    points: tiles,
-                    fresh,
-                    c: &mut c[sum_at(inputs.channels, outputs, i, o)..],
-                    c_stride: (2 * PANEL).min(outputs - o),
-                    next_b: u[o..].as_ptr().wrapping_add(ahead),
-                }
-                .run(simd);
             }
         }
     }

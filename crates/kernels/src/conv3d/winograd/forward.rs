@@ -2,11 +2,12 @@
 //!
 //! Two schedules. Alone, a task takes a block of tiles through everything and its
 //! transformed input stays in the caches of one core, which reads all transformed weights
-//! for it. Together, where blocks are too few for the workers or these too many for the
-//! memory, a batch of blocks goes through each stage: transformed by all workers,
-//! multiplied frequency by frequency (so that a frequency's weights are read once for a
-//! hundred tiles instead of for twelve), transformed back by all workers. `stage.rs` says
-//! how its tiles get from one stage to the next. Both add in one order, to the same bits.
+//! for it. Together, where there are too few blocks for the workers, or too many workers
+//! for the memory that the weights come from, a batch of blocks goes through each stage:
+//! transformed by all workers, multiplied frequency by frequency (so that a frequency's
+//! weights are read once for a hundred tiles instead of for twelve), transformed back by
+//! all workers. `stage.rs` says how its tiles get from one stage to the next. Both add in
+//! one order, to the same bits.
 
 #![allow(
     unsafe_code,
@@ -78,8 +79,7 @@ struct Batches {
 
 impl Batches {
     /// With `threads` workers, who change the schedule and not the results.
-    fn new(size: &Size, threads: usize) -> Self {
-        let cut = cut(size);
+    fn new(size: &Size, cut: Cut, threads: usize) -> Self {
         let f = cut.frequencies();
         let all = f * size.in_c * size.out_c;
         // Beside a large input and output larger weights hardly count.
@@ -141,18 +141,21 @@ fn tiles(cut: &Cut, blocks: usize) -> usize {
 /// Floats of scratch memory with `threads` workers: never less than with fewer, though
 /// four that go alone may need more than five together.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
-    let most = |threads: usize| floats(size, threads);
-    (1..=threads).map(most).max().unwrap_or(0)
+    let cut = cut(size);
+    (1..=threads)
+        .map(|threads| floats(size, cut, threads))
+        .max()
+        .unwrap_or(0)
 }
 
 /// What exactly so many workers need.
-fn floats(size: &Size, threads: usize) -> usize {
+fn floats(size: &Size, cut: Cut, threads: usize) -> usize {
     let Batches {
-        cut,
         alone,
         blocks,
         outputs,
-    } = Batches::new(size, threads);
+        ..
+    } = Batches::new(size, cut, threads);
     let at_once = if alone {
         alone_outputs(&cut, size).min(outputs)
     } else {
@@ -183,7 +186,7 @@ pub(super) fn run(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
-    let batches = Batches::new(&size, context.threads.count());
+    let batches = Batches::new(&size, cut(&size), context.threads.count());
     let cut = &batches.cut;
     let kernels = cut.frequencies() * size.in_c * batches.outputs;
     let (kernels, scratch) = scratch.split_at_mut(kernels);

@@ -110,8 +110,8 @@ impl WithSimd for Load<'_> {
                     d * cut.m[0] * stride[0] + h * cut.m[1] * stride[1] + w * cut.m[2] * stride[2];
                 for c in (0..channels).step_by(S::F32_LANES) {
                     let from = Lines { at: at + c, stride };
-                    // SAFETY: v is this task's alone, or tasks write different tiles of it, read
-                    // when all are done.
+                    // SAFETY: v is this task's alone, or tasks write different tiles of
+                    // it, which are read when all are done.
                     unsafe {
                         let into = stage.place(v, t, c0 + c - all.start);
                         tile::input(simd, cut.m, &mut buffer, (region, from), into);

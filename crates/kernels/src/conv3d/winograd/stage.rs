@@ -11,7 +11,7 @@
 use pulp::Simd;
 
 use super::cut::Cut;
-use super::tile::{Lines, Tiles, load, store};
+use super::tile::{Lines, Tiles, copy};
 use crate::micro::{PANEL, prefetch, prefetch_to_write};
 use crate::threads::Shared;
 
@@ -173,13 +173,5 @@ impl<'a> Stage<'a> {
                 )
             })
         })
-    }
-}
-
-/// Whole vectors; a call for each few lines would cost as much as they.
-#[inline(always)]
-fn copy<S: Simd>(to: &mut [f32], from: &[f32]) {
-    for at in (0..from.len()).step_by(S::F32_LANES) {
-        store::<S>(to, at, load::<S>(from, at));
     }
 }

@@ -133,6 +133,14 @@ pub(super) fn store<S: Simd>(to: &mut [f32], at: usize, value: S::f32s) {
     }
 }
 
+/// Whole vectors; a call for each few lines would cost as much as they.
+#[inline(always)]
+pub(super) fn copy<S: Simd>(to: &mut [f32], from: &[f32]) {
+    for at in (0..from.len()).step_by(S::F32_LANES) {
+        store::<S>(to, at, load::<S>(from, at));
+    }
+}
+
 /// Runs `$body` with the constant `$form`, the form of one axis: with constants
 /// every line of a tile stays in registers.
 macro_rules! by_form {

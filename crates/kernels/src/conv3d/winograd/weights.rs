@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use super::cut::Cut;
 use super::form::{self, MOST};
 use super::input::CHANNELS;
-use super::tile::{self, load};
+use super::tile::{copy, load, store};
 use crate::conv3d::{Context, Size};
 use crate::micro::{Aligned, PANEL, PAST_CACHES, stream, streamed};
 use crate::threads::Shared;
@@ -110,7 +110,7 @@ impl WithSimd for Weights<'_> {
                     let line = form::weights(simd, md, taps);
                     for fd in 0..ad {
                         let at = (fd * ah * aw + fhw) * TOGETHER * PANEL + place + lane;
-                        tile::store::<S>(gathered, at, line[fd]);
+                        store::<S>(gathered, at, line[fd]);
                     }
                 }
             }
@@ -127,10 +127,8 @@ impl WithSimd for Weights<'_> {
                     let to = unsafe { self.shared.part(at..at + many) };
                     if self.past_caches {
                         stream::<S>(to, &from[..many]);
-                        continue;
-                    }
-                    for lane in (0..many).step_by(S::F32_LANES) {
-                        tile::store::<S>(to, lane, load::<S>(from, lane));
+                    } else {
+                        copy::<S>(to, &from[..many]);
                     }
                 }
             }
