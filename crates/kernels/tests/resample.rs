@@ -5,7 +5,7 @@ mod common;
 
 use common::{compare, integers, numbers, report};
 use unet3d_kernels::conv3d::Context;
-use unet3d_kernels::norm::{self, Normalised};
+use unet3d_kernels::norm::{self, Normalised, Unpool};
 use unet3d_kernels::{Dropout, Isa, Region, Shape, Source, Threads, Transform, pool3d, upconv3d};
 
 /// (n, space, in channels, out channels, window).
@@ -137,8 +137,7 @@ fn pooling_is_the_reference_to_the_bit() {
     }
 }
 
-/// Compares one size with the reference, for each instruction set and for
-/// gradients of which nothing, a part and all is there already.
+/// Compares one size with the reference, for each instruction set.
 fn pooling(
     threads: &[Threads],
     window: [usize; 3],
@@ -170,38 +169,17 @@ fn pooling(
         transform,
     };
     let len = pool3d::output(shape, window).len();
-    let dy = numbers(len, 4);
     let mut y = vec![0.0; len];
     pool3d::reference::forward(&input, window, &mut y);
-    let part = Region {
-        start: [1, 2, 3],
-        end: [3, 5, 6],
-    };
-    for present in [Region::NOTHING, part, Region::all(shape)] {
-        // Where nothing is present, nothing may be read.
-        let mut dx = numbers(shape.len(), 5);
-        for (voxel, channels) in dx.chunks_exact_mut(c).enumerate() {
-            if !present.contains([voxel / 48 % 4, voxel / 8 % 6, voxel % 8]) {
-                channels.fill(f32::NAN);
-            }
-        }
-        let mut want = dx.clone();
-        pool3d::reference::backward(&input, window, &dy, present, &mut want);
-        for (isa, threads) in Isa::available()
-            .into_iter()
-            .flat_map(|isa| threads.iter().map(move |threads| (isa, threads)))
-        {
-            let context = Context { threads, isa };
-            let (mut got, mut got_dx) = (vec![9.0; len], dx.clone());
-            pool3d::forward(context, &input, window, &mut got);
-            pool3d::backward(context, &input, window, &dy, present, &mut got_dx);
-            let name = format!(
-                "{window:?} {c} {slope:?} {rate:?} {present:?} {isa} {}",
-                threads.count()
-            );
-            assert_eq!(got, y, "{name}");
-            assert_eq!(got_dx, want, "{name}");
-        }
+    for (isa, threads) in Isa::available()
+        .into_iter()
+        .flat_map(|isa| threads.iter().map(move |threads| (isa, threads)))
+    {
+        let context = Context { threads, isa };
+        let mut got = vec![9.0; len];
+        pool3d::forward(context, &input, window, &mut got);
+        let name = format!("{window:?} {c} {slope:?} {rate:?} {isa}");
+        assert_eq!(got, y, "{name} {}", threads.count());
     }
 }
 
@@ -258,93 +236,184 @@ fn the_gradient_through_activation_and_normalisation_is_the_reference() {
     let mut failures = Vec::new();
     for &c in CHANNELS {
         for rate in [None, Some(0.3)] {
+            let gradient = Gradient {
+                space: [3, 4, 5],
+                c,
+                rate,
+                pooling: None,
+            };
             for isa in Isa::available() {
-                through_normalisation(&mut failures, &threads, c, rate, isa);
+                gradient.compare(&mut failures, &threads, isa);
             }
         }
     }
     report(&failures);
 }
 
-/// Compares both passes at one size with the reference.
-fn through_normalisation(
-    failures: &mut Vec<String>,
-    threads: &[Threads],
-    c: usize,
-    rate: Option<f32>,
-    isa: Isa,
-) {
-    let shape = Shape {
-        n: 2,
-        space: [3, 4, 5],
-        c,
+#[test]
+fn the_gradient_through_pooling_is_the_reference() {
+    let threads = [1, 2, 7].map(|count| Threads::new(count).unwrap());
+    let mut failures = Vec::new();
+    let space = [4, 6, 8];
+    let part = Region {
+        start: [1, 2, 3],
+        end: [3, 5, 6],
     };
-    let (y, dz) = (numbers(shape.len(), 1), numbers(shape.len(), 2));
-    let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
-    let transform = Transform {
-        scale: &scale,
-        shift: &shift,
-        slope: 0.1,
-        dropout: rate.map(|rate| Dropout { key: 77, rate }),
+    let all = Region {
+        start: [0; 3],
+        end: space,
     };
-    let g = norm::reference::backward_activation(&y, shape, &transform, &dz);
-    let (mean, inv_std) = (numbers(2 * c, 5), numbers(2 * c, 6));
-    let abc = [7, 8, 9].map(|seed| numbers(2 * c, seed));
-    let of = |i: usize| i / (shape.voxels() * c) * c + i % c; // sample and channel
-    let dy = g.iter().zip(&y).enumerate();
-    let dy: Vec<f32> = dy
-        .map(|(i, (g, y))| abc[0][of(i)] * g + (abc[1][of(i)] * y + abc[2][of(i)]))
-        .collect();
-    // Roundings of g and of x_hat, of which the sums themselves add none.
-    let mut want = vec![0.0; 4 * c];
-    for (i, (g, y)) in g.iter().zip(&y).enumerate() {
-        let (n, k) = (of(i) / c, of(i));
-        let x_hat = (y - mean[k]) * inv_std[k];
-        want[2 * n * c + i % c] += f64::from(*g);
-        want[(2 * n + 1) * c + i % c] += f64::from(*g) * f64::from(x_hat);
-    }
-    let mut first: Option<Vec<f64>> = None;
-    for threads in threads {
-        let context = Context { threads, isa };
-        let name = format!("{c} {rate:?} {isa} {}", threads.count());
-        let mut workspace = vec![f64::NAN; norm::workspace(shape)];
-        let normalised = Normalised {
-            mean: &mean,
-            inv_std: &inv_std,
-        };
-        for normalised in [None, Some(normalised)] {
-            let mut sums = vec![f64::NAN; 4 * c];
-            norm::backward_sums(
-                context,
-                (&y, shape),
-                &transform,
-                normalised,
-                &dz,
-                &mut workspace,
-                &mut sums,
-            );
-            // A factor of dropout rounds g once more or less than the reference.
-            let bound = if rate.is_some() {
-                60.0 * 1.2e-7
-            } else {
-                60.0 * 1e-12
+    for &c in CHANNELS {
+        for (window, present, rate) in [
+            ([2, 2, 2], Region::NOTHING, None),
+            ([2, 2, 2], part, None),
+            ([2, 2, 2], part, Some(0.3)),
+            ([2, 2, 2], all, None),
+            ([1, 2, 2], part, Some(0.3)),
+            ([1, 2, 2], Region::NOTHING, None),
+            ([2, 1, 1], part, None),
+            ([1, 1, 1], part, None),
+        ] {
+            let gradient = Gradient {
+                space,
+                c,
+                rate,
+                pooling: Some((window, present)),
             };
-            for (i, (got, want)) in sums.iter().zip(&want).enumerate() {
-                let skipped = normalised.is_none() && i / c % 2 == 1;
-                if !skipped && ((got - want).abs() > bound || got.is_nan()) {
-                    failures.push(format!("{name}: sum {i} is {got}, should be {want}"));
-                }
-            }
-            if normalised.is_some() {
-                let same = first.get_or_insert_with(|| sums.clone()) == &sums;
-                assert!(same, "{name}: bits depend on the threads");
+            for isa in Isa::available() {
+                gradient.compare(&mut failures, &threads, isa);
             }
         }
-        let coefficients = std::array::from_fn(|k| abc[k].as_slice());
-        for (coefficients, want) in [(None, &g), (Some(coefficients), &dy)] {
-            let mut got = dz.clone();
-            norm::backward_apply(context, (&y, shape), &transform, coefficients, &mut got);
-            compare(failures, &name, &got, want, 1, false);
+    }
+    // Large enough to be written past the caches.
+    let gradient = Gradient {
+        space: [32, 34, 64],
+        c: 64,
+        rate: None,
+        pooling: Some(([2, 2, 2], part)),
+    };
+    for isa in Isa::available() {
+        gradient.compare(&mut failures, &threads[1..2], isa);
+    }
+    report(&failures);
+}
+
+/// A gradient that goes through dropout, activation and normalisation.
+struct Gradient {
+    space: [usize; 3],
+    c: usize,
+    rate: Option<f32>,
+    /// The window of a value that is pooled, and where other readers have left a
+    /// gradient.
+    pooling: Option<([usize; 3], Region)>,
+}
+
+impl Gradient {
+    /// Compares both passes with the reference.
+    fn compare(&self, failures: &mut Vec<String>, threads: &[Threads], isa: Isa) {
+        let &Self {
+            space,
+            c,
+            rate,
+            pooling,
+        } = self;
+        let shape = Shape { n: 2, space, c };
+        let (make, slope): (fn(usize, u64) -> Vec<f32>, f32) = if pooling.is_some() {
+            (integers, 0.0) // many of the values in a window are equal
+        } else {
+            (numbers, 0.1)
+        };
+        let (y, mut there) = (make(shape.len(), 1), numbers(shape.len(), 2));
+        let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
+        let transform = Transform {
+            scale: &scale,
+            shift: &shift,
+            slope,
+            dropout: rate.map(|rate| Dropout { key: 77, rate }),
+        };
+        let mut dz = there.clone();
+        let maxima = numbers(shape.len(), 10);
+        let unpool = pooling.map(|(window, present)| {
+            // Where nothing is present, nothing may be read.
+            let [depth, height, width] = space;
+            for (voxel, channels) in there.chunks_exact_mut(c).enumerate() {
+                let d = voxel / (height * width) % depth;
+                if !present.contains([d, voxel / width % height, voxel % width]) {
+                    channels.fill(f32::NAN);
+                }
+            }
+            let input = Source {
+                data: &y,
+                shape,
+                crop: [0; 3],
+                transform: Some(transform),
+            };
+            let dy = &maxima[..pool3d::output(shape, window).len()];
+            pool3d::reference::backward(&input, window, dy, present, &mut dz);
+            Unpool {
+                window,
+                dy,
+                present,
+            }
+        });
+        let g = norm::reference::backward_activation(&y, shape, &transform, &dz);
+        let (mean, inv_std) = (numbers(2 * c, 5), numbers(2 * c, 6));
+        let abc = [7, 8, 9].map(|seed| numbers(2 * c, seed));
+        let of = |i: usize| i / (shape.voxels() * c) * c + i % c; // sample and channel
+        let dy = g.iter().zip(&y).enumerate();
+        let dy: Vec<f32> = dy
+            .map(|(i, (g, y))| abc[0][of(i)] * g + (abc[1][of(i)] * y + abc[2][of(i)]))
+            .collect();
+        // Roundings of g and of x_hat, of which the sums themselves add none.
+        let mut want = vec![0.0; 4 * c];
+        for (i, (g, y)) in g.iter().zip(&y).enumerate() {
+            let (n, k) = (of(i) / c, of(i));
+            let x_hat = (y - mean[k]) * inv_std[k];
+            want[2 * n * c + i % c] += f64::from(*g);
+            want[(2 * n + 1) * c + i % c] += f64::from(*g) * f64::from(x_hat);
+        }
+        let mut first: Option<Vec<f64>> = None;
+        for threads in threads {
+            let context = Context { threads, isa };
+            let name = format!("{pooling:?} {c} {rate:?} {isa} {}", threads.count());
+            let mut workspace = vec![f64::NAN; norm::workspace(shape)];
+            let normalised = Normalised {
+                mean: &mean,
+                inv_std: &inv_std,
+            };
+            for normalised in [None, Some(normalised)] {
+                let mut sums = vec![f64::NAN; 4 * c];
+                norm::backward_sums(
+                    context,
+                    (&y, shape),
+                    &transform,
+                    normalised,
+                    &there,
+                    unpool,
+                    &mut workspace,
+                    &mut sums,
+                );
+                // A factor of dropout rounds g once more or less than the reference.
+                let each = if rate.is_some() { 1.2e-7 } else { 1e-12 };
+                let bound = shape.voxels() as f64 * each;
+                for (i, (got, want)) in sums.iter().zip(&want).enumerate() {
+                    let skipped = normalised.is_none() && i / c % 2 == 1;
+                    if !skipped && ((got - want).abs() > bound || got.is_nan()) {
+                        failures.push(format!("{name}: sum {i} is {got}, should be {want}"));
+                    }
+                }
+                if normalised.is_some() {
+                    let same = first.get_or_insert_with(|| sums.clone()) == &sums;
+                    assert!(same, "{name}: bits depend on the threads");
+                }
+            }
+            let coefficients = std::array::from_fn(|k| abc[k].as_slice());
+            for (coefficients, want) in [(None, &g), (Some(coefficients), &dy)] {
+                let mut got = there.clone();
+                let y = (y.as_slice(), shape);
+                norm::backward_apply(context, y, &transform, coefficients, &mut got, unpool);
+                compare(failures, &name, &got, want, 1, false);
+            }
         }
     }
 }

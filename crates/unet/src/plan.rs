@@ -237,12 +237,19 @@ impl Plan {
         }
         if self.mode == Mode::Train {
             // Backward, node s is step 2 * steps - s. The gradient of a value is
-            // written first by its last reader and read last by its producer.
+            // written first by its last reader and read last by its producer; that of
+            // a pooled one, by the producer of what it is pooled from.
+            let mut producers: Vec<usize> = lives.iter().map(|life| life.start).collect();
+            for node in &graph.nodes {
+                if let Node::Pool { from, to, .. } = *node {
+                    producers[to] = producers[from];
+                }
+            }
             for (value, life) in lives.iter().enumerate().filter(|(value, _)| stored(*value)) {
                 if value + 1 == self.shapes.len() {
                     continue; // the caller's gradient of the logits
                 }
-                let life = 2 * steps - (life.end - 1)..2 * steps - life.start + 1;
+                let life = 2 * steps - (life.end - 1)..2 * steps - producers[value] + 1;
                 let len = self.shapes[value].len();
                 buffers.push((value, true, Buffer { len, life }));
             }

@@ -200,17 +200,24 @@ impl Of<'_> {
     /// Direct arithmetic, and floats that are read or written at least.
     fn needs(&self, pass: Pass) -> (u64, usize) {
         let shapes = &self.plan.shapes;
-        // Value and gradient in, gradient out; where nothing is applied to the
-        // value, its gradient is only summed for the bias.
+        // Value and gradient in, gradient out; of a pooled value it is the gradient by
+        // the maxima that comes in. Where nothing is applied to the value, its gradient
+        // is only summed for the bias.
         let activation = |value: ValueId| {
+            let nodes = &self.network.graph().nodes;
             let is_applied =
                 |node: &Node| matches!(node, Node::Activation { value: v, .. } if *v == value);
-            let many = if self.network.graph().nodes.iter().any(is_applied) {
-                3
-            } else {
-                1
+            let pooled = nodes.iter().find_map(|node| match *node {
+                Node::Pool { from, to, .. } if from == value => Some(to),
+                _ => None,
+            });
+            let len = shapes[value].len();
+            let floats = match pooled {
+                _ if !nodes.iter().any(is_applied) => len,
+                Some(maxima) => 2 * len + shapes[maxima].len(),
+                None => 3 * len,
             };
-            (0, many * shapes[value].len())
+            (0, floats)
         };
         match *self.node {
             Node::Conv {
@@ -244,13 +251,7 @@ impl Of<'_> {
                     _ => (flops, x + y + w),
                 }
             }
-            Node::Pool { from, to, .. } => {
-                let (x, y) = (shapes[from].len(), shapes[to].len());
-                match pass {
-                    Pass::Backward => (0, 2 * x + y),
-                    _ => (0, x + y),
-                }
-            }
+            Node::Pool { from, to, .. } => (0, shapes[from].len() + shapes[to].len()),
             Node::Norm { value, .. } => (0, shapes[value].len()),
             Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => (0, 0),
         }
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!(passes("down0.conv0"), [Forward, Activation, Weights]);
         assert_eq!(passes("up0.conv0"), [Forward, Activation, Weights, Input]);
         assert_eq!(passes("up0.upconv"), [Forward, Activation, Backward]);
-        assert_eq!(passes("down0.pool"), [Forward, Backward]);
+        assert_eq!(passes("down0.pool"), [Forward]);
         assert_eq!(passes("down0.norm1"), [Forward]);
         let row = profile
             .rows()

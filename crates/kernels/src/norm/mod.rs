@@ -9,6 +9,7 @@
 //! Backward, memory is the limit, so it is walked twice and no more: once to read
 //! for the sums, once to read again and write what follows from them.
 
+mod pooled;
 pub mod reference;
 
 use std::ops::Range;
@@ -16,8 +17,11 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::conv3d::Context;
-use crate::micro::{doubles_of, prefetch, widened};
-use crate::view::{Lanes, Shape, Transform, load_lanes, store_lanes};
+use crate::micro::{PAST_CACHES, doubles_of, prefetch, widened};
+use crate::pool3d;
+use crate::view::{Lanes, Shape, Source, Transform, load_lanes, store_lanes};
+pub use pooled::Unpool;
+use pooled::{PooledApply, PooledSums, Windows};
 
 /// Length of the f64 workspace for tensors of this shape.
 pub fn workspace(shape: Shape) -> usize {
@@ -92,16 +96,37 @@ pub struct Normalised<'a> {
 /// Of the gradient `g` by `u = scale * y + shift` that follows from the gradient
 /// `dz` by the transformed value, the sums `[n][0][c]` of `g` and `[n][1][c]` of
 /// `g * x_hat` (of `g` alone where nothing is normalised). `g` itself is not
-/// stored: computing it again costs less than writing and reading it.
+/// stored: computing it again costs less than writing and reading it. Of a value that
+/// is pooled `dz` lacks what `unpool` says.
+#[expect(clippy::too_many_arguments, reason = "what is summed and where to")]
 pub fn backward_sums(
     context: Context<'_>,
     (y, shape): (&[f32], Shape),
     transform: &Transform<'_>,
     normalised: Option<Normalised<'_>>,
     dz: &[f32],
+    unpool: Option<Unpool<'_>>,
     workspace: &mut [f64],
     sums: &mut [f64],
 ) {
+    if let Some(unpool) = unpool {
+        let y = &whole(y, shape, transform);
+        let maxima = pool3d::output(shape, unpool.window);
+        plane_sums(context, maxima, workspace, sums, |plane, part| {
+            context.isa.run(PooledSums {
+                windows: Windows {
+                    y,
+                    transform,
+                    unpool,
+                    plane,
+                },
+                dz,
+                normalised,
+                part,
+            });
+        });
+        return;
+    }
     let len = shape.at(0, [1, 0, 0]);
     plane_sums(context, shape, workspace, sums, |plane, part| {
         context.isa.run(GradientSums {
@@ -118,16 +143,40 @@ pub fn backward_sums(
 
 /// From the gradient `dz` by the transformed value to the gradient by the stored
 /// one, in place: `g`, or `a * g + (b * y + c)` for each sample and channel with
-/// the coefficients that follow from the sums.
+/// the coefficients that follow from the sums. Of a value that is pooled `dz` lacks
+/// what `unpool` says.
 pub fn backward_apply(
     context: Context<'_>,
     (y, shape): (&[f32], Shape),
     transform: &Transform<'_>,
     coefficients: Option<[&[f32]; 3]>,
     dz: &mut [f32],
+    unpool: Option<Unpool<'_>>,
 ) {
-    let len = shape.at(0, [1, 0, 0]);
+    let coefficients = coefficients.map(Coefficients);
     let dz = &mut dz[..shape.len()];
+    if let Some(unpool) = unpool {
+        let y = &whole(y, shape, transform);
+        let planes = shape.at(0, [unpool.window[0], 0, 0]);
+        context
+            .threads
+            .for_each_chunk(dz, planes, &mut [], |plane, part, _| {
+                context.isa.run(PooledApply {
+                    windows: Windows {
+                        y,
+                        transform,
+                        unpool,
+                        plane,
+                    },
+                    coefficients,
+                    first: plane * planes,
+                    past_caches: shape.len() >= PAST_CACHES,
+                    part,
+                });
+            });
+        return;
+    }
+    let len = shape.at(0, [1, 0, 0]);
     context
         .threads
         .for_each_chunk(dz, len, &mut [], |plane, part, _| {
@@ -141,6 +190,16 @@ pub fn backward_apply(
                 part,
             });
         });
+}
+
+/// All of a value that is transformed.
+fn whole<'a>(data: &'a [f32], shape: Shape, transform: &Transform<'a>) -> Source<'a> {
+    Source {
+        data,
+        shape,
+        crop: [0; 3],
+        transform: Some(*transform),
+    }
 }
 
 /// Fills `workspace` plane by plane through `f` and adds planes up in order.
@@ -224,6 +283,27 @@ impl<S: Simd> Sums<S> {
         for half in 0..2 {
             let product = simd.mul_f64s(a[half], b[half]);
             self.products[half] = simd.add_f64s(self.products[half], product);
+        }
+    }
+
+    /// Adds `g` and, of a normalised value `y`, `g * x_hat`; `many` channels from
+    /// `nc = n * C + c` on.
+    #[inline(always)]
+    fn add_gradient<const WHOLE: bool>(
+        &mut self,
+        simd: S,
+        g: S::f32s,
+        y: S::f32s,
+        normalised: Option<Normalised<'_>>,
+        (nc, many): (usize, usize),
+    ) {
+        let g = widened::<S>(g);
+        self.add_value(simd, g);
+        if let Some(Normalised { mean, inv_std }) = normalised {
+            let mean = load_lanes::<S, WHOLE>(simd, &mean[nc..], many);
+            let inv_std = load_lanes::<S, WHOLE>(simd, &inv_std[nc..], many);
+            let x_hat = simd.mul_f32s(simd.sub_f32s(y, mean), inv_std);
+            self.add_product(simd, g, widened::<S>(x_hat));
         }
     }
 
@@ -318,13 +398,6 @@ impl GradientSums<'_> {
             Some(transform) => Some(Lanes::of::<WHOLE>(simd, transform, nc, many)),
             None => None,
         };
-        let statistics = match self.normalised {
-            Some(Normalised { mean, inv_std }) => Some((
-                load_lanes::<S, WHOLE>(simd, &mean[nc..], many),
-                load_lanes::<S, WHOLE>(simd, &inv_std[nc..], many),
-            )),
-            None => None,
-        };
         let ahead = voxels.len();
         let mut sums = Sums::new(simd);
         for at in voxels.step_by(c) {
@@ -336,21 +409,40 @@ impl GradientSums<'_> {
             if let Some(lanes) = &lanes {
                 g = lanes.back(simd, y, g, self.first + at + i);
             }
-            let g = widened::<S>(g);
-            sums.add_value(simd, g);
-            if let Some((mean, inv_std)) = statistics {
-                let x_hat = simd.mul_f32s(simd.sub_f32s(y, mean), inv_std);
-                sums.add_product(simd, g, widened::<S>(x_hat));
-            }
+            sums.add_gradient::<WHOLE>(simd, g, y, self.normalised, (nc, many));
         }
         sums.flush(self.part, i, many);
+    }
+}
+
+/// `a`, `b` and `c` of `a * g + (b * y + c)`, each for all samples and channels.
+#[derive(Clone, Copy)]
+struct Coefficients<'a>([&'a [f32]; 3]);
+
+impl Coefficients<'_> {
+    /// The gradient by `many` channels from `nc = n * C + c` on of the value `y`.
+    #[inline(always)]
+    fn apply<S: Simd, const WHOLE: bool>(
+        &self,
+        simd: S,
+        g: S::f32s,
+        y: S::f32s,
+        nc: usize,
+        many: usize,
+    ) -> S::f32s {
+        let [a, b, k] = self.0;
+        let a = load_lanes::<S, WHOLE>(simd, &a[nc..], many);
+        let b = load_lanes::<S, WHOLE>(simd, &b[nc..], many);
+        let k = load_lanes::<S, WHOLE>(simd, &k[nc..], many);
+        let by_y = simd.add_f32s(simd.mul_f32s(b, y), k);
+        simd.add_f32s(simd.mul_f32s(a, g), by_y)
     }
 }
 
 struct Apply<'a> {
     y: &'a [f32],
     transform: &'a Transform<'a>,
-    coefficients: Option<[&'a [f32]; 3]>,
+    coefficients: Option<Coefficients<'a>>,
     /// Element with which `y` and `part` begin, and its sample.
     first: usize,
     n: usize,
@@ -387,12 +479,7 @@ impl Apply<'_> {
         let lanes = Lanes::of::<WHOLE>(simd, self.transform, nc, many);
         let mut dy = lanes.back(simd, y, dz, self.first + start + i);
         if let Some(coefficients) = self.coefficients {
-            let [a, b, k] = coefficients;
-            let a = load_lanes::<S, WHOLE>(simd, &a[nc..], many);
-            let b = load_lanes::<S, WHOLE>(simd, &b[nc..], many);
-            let k = load_lanes::<S, WHOLE>(simd, &k[nc..], many);
-            let by_y = simd.add_f32s(simd.mul_f32s(b, y), k);
-            dy = simd.add_f32s(simd.mul_f32s(a, dy), by_y);
+            dy = coefficients.apply::<S, WHOLE>(simd, dy, y, nc, many);
         }
         store_lanes::<S, WHOLE>(simd, dy, to, many);
     }

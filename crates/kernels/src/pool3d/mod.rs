@@ -1,8 +1,8 @@
 //! Max pooling with window and stride 1 or 2 along each axis.
 //!
-//! The pooled values are those of the transformed input. The backward pass
-//! finds the maximum again instead of storing where it was; of equal values
-//! the first in the order of memory gets the gradient, as in PyTorch.
+//! The pooled values are those of the transformed input. The gradient by them goes
+//! to where they came from as a part of the way through the activation: see
+//! [`norm::Unpool`](crate::norm::Unpool).
 //!
 //! Voxels outside, channels inside: memory is walked in its order, a row for
 //! each tap along depth and height, and what is reloaded for each voxel (scale
@@ -13,7 +13,7 @@ pub mod reference;
 use pulp::{Simd, WithSimd};
 
 use crate::conv3d::Context;
-use crate::view::{Lanes, Region, Shape, Source, load_lanes, store_lanes};
+use crate::view::{Lanes, Shape, Source, load_lanes, store_lanes};
 
 /// Output shape for an input whose extents the window divides.
 pub fn output(input: Shape, window: [usize; 3]) -> Shape {
@@ -41,45 +41,16 @@ pub fn forward(context: Context<'_>, input: &Source<'_>, window: [usize; 3], out
         });
 }
 
-/// The gradient by the transformed input (`n d h w c`) for the gradient `dy`:
-/// added inside `present`, where `dx` already holds a gradient, and written
-/// over whatever is there outside.
-pub fn backward(
-    context: Context<'_>,
-    input: &Source<'_>,
-    window: [usize; 3],
-    dy: &[f32],
-    present: Region,
-    dx: &mut [f32],
-) {
-    let y = output(input.shape, window);
-    let dx = &mut dx[..input.shape.len()];
-    let planes = input.shape.at(0, [window[0], 0, 0]);
-    context
-        .threads
-        .for_each_chunk(dx, planes, &mut [], |task, part, _| {
-            context.isa.run(Backward {
-                input,
-                window,
-                task,
-                y,
-                dy,
-                present,
-                part,
-            });
-        });
-}
-
-/// Compiles the `run::<S, TAPS>` of a task for each size of window. With the
-/// taps known their values and masks stay in registers.
+/// Compiles the `run::<S, TAPS>` of a task for each size of the window in its field
+/// `$window`. With the taps known their values and masks stay in registers.
 macro_rules! by_taps {
-    ($task:ident) => {
+    ($task:ident, $($window:ident).+) => {
         impl WithSimd for $task<'_> {
             type Output = ();
 
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) {
-                match self.window.iter().product() {
+                match self.$($window).+.iter().product() {
                     1 => self.run::<S, 1>(simd),
                     2 => self.run::<S, 2>(simd),
                     4 => self.run::<S, 4>(simd),
@@ -99,7 +70,9 @@ struct Forward<'a> {
     part: &'a mut [f32],
 }
 
-by_taps!(Forward);
+pub(crate) use by_taps;
+
+by_taps!(Forward, window);
 
 impl Forward<'_> {
     #[inline(always)]
@@ -120,11 +93,11 @@ impl Forward<'_> {
         let whole = y.c / S::F32_LANES * S::F32_LANES;
         for out in part.chunks_exact_mut(y.c) {
             for i in (0..whole).step_by(S::F32_LANES) {
-                let (best, _) = voxel.maximum::<S, true>(simd, i, S::F32_LANES);
+                let best = voxel.load::<S, true>(simd, i, S::F32_LANES).best;
                 store_lanes::<S, true>(simd, best, &mut out[i..], S::F32_LANES);
             }
             if whole < y.c {
-                let (best, _) = voxel.maximum::<S, false>(simd, whole, y.c - whole);
+                let best = voxel.load::<S, false>(simd, whole, y.c - whole).best;
                 store_lanes::<S, false>(simd, best, &mut out[whole..], y.c - whole);
             }
             voxel.advance();
@@ -132,71 +105,30 @@ impl Forward<'_> {
     }
 }
 
-/// All input planes of one plane of the output.
-struct Backward<'a> {
-    input: &'a Source<'a>,
-    window: [usize; 3],
-    task: usize,
-    y: Shape,
-    dy: &'a [f32],
-    present: Region,
-    part: &'a mut [f32],
-}
-
-by_taps!(Backward);
-
-impl Backward<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const TAPS: usize>(self, simd: S) {
-        let Self {
-            input,
-            window,
-            task,
-            y,
-            dy,
-            present,
-            part,
-        } = self;
-        let (n, d) = (task / y.space[0], task % y.space[0]);
-        let first = input.shape.at(n, [d * window[0], 0, 0]);
-        let whole = y.c / S::F32_LANES * S::F32_LANES;
-        for h in 0..y.space[1] {
-            let mut voxel = Voxel::<TAPS>::new(input, window, n, [d, h, 0]);
-            let row = &dy[y.at(n, [d, h, 0])..][..y.space[2] * y.c];
-            for (w, dy) in row.chunks_exact(y.c).enumerate() {
-                let mut add = [false; TAPS];
-                for (tap, add) in add.iter_mut().enumerate() {
-                    *add = present.contains(place([d, h, w], window, tap));
-                }
-                for i in (0..whole).step_by(S::F32_LANES) {
-                    let dy = load_lanes::<S, true>(simd, &dy[i..], S::F32_LANES);
-                    voxel.spread::<S, true>(simd, (i, S::F32_LANES), dy, add, (first, part));
-                }
-                if whole < y.c {
-                    let many = y.c - whole;
-                    let dy = load_lanes::<S, false>(simd, &dy[whole..], many);
-                    voxel.spread::<S, false>(simd, (whole, many), dy, add, (first, part));
-                }
-                voxel.advance();
-            }
-        }
-    }
-}
-
 /// The input voxels of one output voxel.
-struct Voxel<'a, const TAPS: usize> {
+pub(crate) struct Voxel<'a, const TAPS: usize> {
     input: &'a Source<'a>,
     /// Sample times channels.
     nc: usize,
     /// Where in the input each begins.
-    taps: [usize; TAPS],
+    pub(crate) taps: [usize; TAPS],
     /// From one output voxel to the next of its row.
     step: usize,
 }
 
+/// Some channels of the input voxels of one output voxel.
+pub(crate) struct Window<S: Simd, const TAPS: usize> {
+    /// As they are stored.
+    pub(crate) stored: [S::f32s; TAPS],
+    /// The largest transformed value.
+    pub(crate) best: S::f32s,
+    /// Which taps were greater than all before them.
+    greater: [S::m32s; TAPS],
+}
+
 impl<'a, const TAPS: usize> Voxel<'a, TAPS> {
     #[inline(always)]
-    fn new(input: &'a Source<'a>, window: [usize; 3], n: usize, at: [usize; 3]) -> Self {
+    pub(crate) fn new(input: &'a Source<'a>, window: [usize; 3], n: usize, at: [usize; 3]) -> Self {
         let x = input.shape;
         Self {
             input,
@@ -207,89 +139,82 @@ impl<'a, const TAPS: usize> Voxel<'a, TAPS> {
     }
 
     #[inline(always)]
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.taps.iter_mut().for_each(|tap| *tap += self.step);
     }
 
-    /// The maxima of `many` channels from `i` on, and which taps were greater
-    /// than all before them.
+    /// Loads `many` channels from `i` on.
     #[allow(
         clippy::manual_map,
         reason = "a closure that is not inlined passes vectors through memory"
     )]
     #[inline(always)]
-    fn maximum<S: Simd, const WHOLE: bool>(
+    pub(crate) fn load<S: Simd, const WHOLE: bool>(
         &self,
         simd: S,
         i: usize,
         many: usize,
-    ) -> (S::f32s, [S::m32s; TAPS]) {
+    ) -> Window<S, TAPS> {
         let lanes = match &self.input.transform {
             Some(transform) => Some(Lanes::of::<WHOLE>(simd, transform, self.nc + i, many)),
             None => None,
         };
-        let mut best = self.value::<S, WHOLE>(simd, &lanes, self.taps[0] + i, many);
+        let mut stored = [simd.splat_f32s(0.0); TAPS];
+        let mut best = stored[0];
         let mut greater = [simd.greater_than_f32s(best, best); TAPS];
-        for tap in 1..TAPS {
-            let value = self.value::<S, WHOLE>(simd, &lanes, self.taps[tap] + i, many);
+        for tap in 0..TAPS {
+            let index = self.taps[tap] + i;
+            stored[tap] = load_lanes::<S, WHOLE>(simd, &self.input.data[index..], many);
+            let value = match &lanes {
+                Some(lanes) => lanes.apply(simd, stored[tap], index),
+                None => stored[tap],
+            };
+            if tap == 0 {
+                best = value;
+                continue;
+            }
             greater[tap] = simd.greater_than_f32s(value, best);
             best = simd.select_f32s(greater[tap], value, best);
         }
-        (best, greater)
-    }
-
-    /// The transformed values from element `index` on.
-    #[inline(always)]
-    fn value<S: Simd, const WHOLE: bool>(
-        &self,
-        simd: S,
-        lanes: &Option<Lanes<S>>,
-        index: usize,
-        many: usize,
-    ) -> S::f32s {
-        let value = load_lanes::<S, WHOLE>(simd, &self.input.data[index..], many);
-        match lanes {
-            Some(lanes) => lanes.apply(simd, value, index),
-            None => value,
+        Window {
+            stored,
+            best,
+            greater,
         }
     }
+}
 
-    /// Gives `dy`, of `many` channels from `i` on, to the taps that were the
-    /// maximum and 0 to the others: added where `add`, else written, to the
-    /// gradient by the input from element `first` on.
+impl<S: Simd, const TAPS: usize> Window<S, TAPS> {
+    /// The stored value that became the maximum: of equal ones the first in the order
+    /// of memory, as in PyTorch.
     #[inline(always)]
-    fn spread<S: Simd, const WHOLE: bool>(
-        &self,
-        simd: S,
-        (i, many): (usize, usize),
-        dy: S::f32s,
-        add: [bool; TAPS],
-        (first, dx): (usize, &mut [f32]),
-    ) {
-        let (_, greater) = self.maximum::<S, WHOLE>(simd, i, many);
+    pub(crate) fn maximum(&self, simd: S) -> S::f32s {
+        let mut maximum = self.stored[0];
+        for tap in 1..TAPS {
+            maximum = simd.select_f32s(self.greater[tap], self.stored[tap], maximum);
+        }
+        maximum
+    }
+
+    /// `dy` for the tap that was the maximum and 0 for the others.
+    #[inline(always)]
+    pub(crate) fn spread(&self, simd: S, dy: S::f32s) -> [S::f32s; TAPS] {
         let zero = simd.splat_f32s(0.0);
-        // Backwards, the first tap that is greater than all before it is the
-        // maximum, and of equal ones the first in the order of memory.
+        // Backwards, the first tap that is greater than all before it is the maximum.
         let mut left = dy;
-        for tap in (0..TAPS).rev() {
-            let mut gradient = left;
-            if tap > 0 {
-                gradient = simd.select_f32s(greater[tap], left, zero);
-                left = simd.select_f32s(greater[tap], zero, left);
-            }
-            let to = &mut dx[self.taps[tap] + i - first..];
-            if add[tap] {
-                let there = load_lanes::<S, WHOLE>(simd, to, many);
-                gradient = simd.add_f32s(there, gradient);
-            }
-            store_lanes::<S, WHOLE>(simd, gradient, to, many);
+        let mut gradients = [zero; TAPS];
+        for tap in (1..TAPS).rev() {
+            gradients[tap] = simd.select_f32s(self.greater[tap], left, zero);
+            left = simd.select_f32s(self.greater[tap], zero, left);
         }
+        gradients[0] = left;
+        gradients
     }
 }
 
 /// The input voxel of a tap of an output voxel.
 #[inline(always)]
-fn place(at: [usize; 3], window: [usize; 3], tap: usize) -> [usize; 3] {
+pub(crate) fn place(at: [usize; 3], window: [usize; 3], tap: usize) -> [usize; 3] {
     let taps = [
         tap / (window[1] * window[2]),
         tap / window[2] % window[1],

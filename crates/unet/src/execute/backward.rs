@@ -2,12 +2,11 @@
 //!
 //! The gradient of a value is complete when its producer is reached: all its
 //! readers come later in the list. There it goes through dropout, activation
-//! and normalisation in one sweep, and on to the weights and to the input.
+//! and normalisation in one sweep, and on to the weights and to the input. What a
+//! pooling adds to it is added in that sweep.
 
-use unet3d_kernels::norm::Normalised;
-use unet3d_kernels::{
-    Region, Source, Target, Threads, Transform, View, conv3d, norm, pool3d, upconv3d,
-};
+use unet3d_kernels::norm::{Normalised, Unpool};
+use unet3d_kernels::{Region, Source, Target, Threads, Transform, View, conv3d, norm, upconv3d};
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
@@ -15,6 +14,15 @@ use crate::graph::{Node, ValueId};
 use crate::network::Parameters;
 use crate::plan::Mode;
 use crate::profile::Pass;
+
+/// A pooling whose part of the gradient of the pooled value is still to be added.
+#[derive(Clone, Copy)]
+struct Pooling {
+    to: ValueId,
+    window: [usize; 3],
+    /// Where the gradient is already.
+    present: Region,
+}
 
 impl Executor {
     /// Adds to `gradients` (laid out as the parameters) the gradient of a loss
@@ -53,6 +61,7 @@ impl Executor {
         );
         // Where the gradient of each value already is.
         let mut present = vec![Region::NOTHING; self.plan.shapes.len()];
+        let mut poolings: Vec<Option<Pooling>> = vec![None; self.plan.shapes.len()];
         let mut clock = self.clock();
         for step in (0..self.network.graph().nodes.len()).rev() {
             let node = self.network.graph().nodes[step].clone();
@@ -72,7 +81,7 @@ impl Executor {
                     bias,
                     kernel,
                 } => {
-                    self.through_lazy(threads, to, bias, d_logits, gradients);
+                    self.through_lazy(threads, to, bias, poolings[to], d_logits, gradients);
                     self.lap(&mut clock, step, Pass::Activation);
                     self.conv_weights(
                         threads,
@@ -104,16 +113,19 @@ impl Executor {
                     bias,
                     window,
                 } => {
-                    self.through_lazy(threads, to, bias, d_logits, gradients);
+                    self.through_lazy(threads, to, bias, poolings[to], d_logits, gradients);
                     self.lap(&mut clock, step, Pass::Activation);
                     self.back_up_conv(threads, (from, to), window, weight, parameters, gradients);
                     present[from] = Region::all(self.plan.shapes[from]);
                     self.lap(&mut clock, step, Pass::Backward);
                 }
                 Node::Pool { from, to, window } => {
-                    self.back_pool(threads, from, to, window, present[from]);
+                    poolings[from] = Some(Pooling {
+                        to,
+                        window,
+                        present: present[from],
+                    });
                     present[from] = Region::all(self.plan.shapes[from]);
-                    self.lap(&mut clock, step, Pass::Backward);
                 }
                 // Part of the producer of the value.
                 Node::Norm { .. }
@@ -131,6 +143,7 @@ impl Executor {
         threads: &Threads,
         value: ValueId,
         bias: Option<usize>,
+        pooling: Option<Pooling>,
         d_logits: &[f32],
         gradients: &mut [f32],
     ) {
@@ -139,6 +152,7 @@ impl Executor {
         let layout = self.network.layout();
         let two = 2 * shape.c;
         let Some(lazy) = self.lazy[value].as_mut() else {
+            debug_assert!(pooling.is_none(), "value {value} is pooled as it is");
             if let Some(bias) = bias {
                 let dy = match &self.plan.gradients[value] {
                     Some(place) => &self.arena[place.clone()],
@@ -159,8 +173,15 @@ impl Executor {
             return;
         };
         let y = self.plan.values[value].clone().unwrap_or(0..0);
-        let split = split(&mut self.arena, [y, 0..0], [gradient, 0..0, 0..0]);
-        let [y, _] = split.read;
+        let maxima = pooling.and_then(|pooling| self.plan.gradients[pooling.to].clone());
+        let read = [y, maxima.unwrap_or(0..0)];
+        let split = split(&mut self.arena, read, [gradient, 0..0, 0..0]);
+        let [y, maxima] = split.read;
+        let unpool = pooling.map(|pooling| Unpool {
+            window: pooling.window,
+            dy: maxima,
+            present: pooling.present,
+        });
         let [g, _, _] = split.write;
         let statistics = lazy.norm.map(|_| Normalised {
             mean: &lazy.mean,
@@ -175,7 +196,8 @@ impl Executor {
         let (workspace, sums) = (&mut self.workspace, &mut self.sums);
         let mut sum = |dz: &[f32]| {
             let y = (y, shape);
-            norm::backward_sums(context, y, &transform, statistics, dz, workspace, sums);
+            let (t, n) = (&transform, statistics);
+            norm::backward_sums(context, y, t, n, dz, unpool, workspace, sums);
         };
         let Some(entries) = lazy.norm else {
             if let Some(bias) = bias {
@@ -188,7 +210,7 @@ impl Executor {
                     &mut gradients[layout.entries[bias].range.clone()],
                 );
             }
-            norm::backward_apply(context, (y, shape), &transform, None, g);
+            norm::backward_apply(context, (y, shape), &transform, None, g, unpool);
             return;
         };
         sum(g);
@@ -235,6 +257,7 @@ impl Executor {
             &lazy.transform(),
             Some(coefficients),
             g,
+            unpool,
         );
     }
 
@@ -392,26 +415,6 @@ impl Executor {
             dx,
             scratch,
         );
-    }
-
-    fn back_pool(
-        &mut self,
-        threads: &Threads,
-        from: ValueId,
-        to: ValueId,
-        window: [usize; 3],
-        present: Region,
-    ) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let dy = plan.gradients[to].clone().unwrap_or(0..0);
-        let dx = plan.gradients[from].clone().unwrap_or(0..0);
-        let x = plan.values[from].clone().unwrap_or(0..0);
-        let split = split(&mut self.arena, [x, dy], [dx, 0..0, 0..0]);
-        let [x, dy] = split.read;
-        let ([source, _], _) = sources(plan, &self.lazy, &self.parts[from], [x, &[]], &[]);
-        let [dx, _, _] = split.write;
-        pool3d::backward(context, &source, window, dy, present, dx);
     }
 }
 

@@ -1,0 +1,221 @@
+//! Both walks of the backward pass for a value that is pooled. The gradient by its
+//! maxima is given to the voxels that they came from on the way, so that what the
+//! pooling adds to the value's own gradient is never stored.
+//!
+//! Where a maximum came from is found again instead of being remembered.
+
+use pulp::{Simd, WithSimd};
+
+use super::{Coefficients, Normalised, Sums};
+use crate::micro::{row_of, stream, streamed};
+use crate::pool3d::{Voxel, by_taps, output, place};
+use crate::view::{Lanes, Region, Source, Transform, load_lanes, store_lanes};
+
+/// What the gradient of a value still lacks: that by the maxima of its windows.
+#[derive(Clone, Copy, Debug)]
+pub struct Unpool<'a> {
+    /// 1 or 2 along each axis.
+    pub window: [usize; 3],
+    /// The gradient by the maxima, `n d h w c`.
+    pub dy: &'a [f32],
+    /// Where other readers have left their part of the value's gradient. What is
+    /// elsewhere is not read.
+    pub present: Region,
+}
+
+/// The windows of a value that share a plane of the maxima.
+#[derive(Clone, Copy)]
+pub(super) struct Windows<'a> {
+    pub(super) y: &'a Source<'a>,
+    /// Of `y`.
+    pub(super) transform: &'a Transform<'a>,
+    pub(super) unpool: Unpool<'a>,
+    /// Plane of the maxima, counted through all samples.
+    pub(super) plane: usize,
+}
+
+/// A window, and some of its channels.
+struct Place<'a, const TAPS: usize> {
+    voxel: &'a Voxel<'a, TAPS>,
+    /// Which of its voxels have a gradient already.
+    present: [bool; TAPS],
+    /// Element of the maximum.
+    maximum: usize,
+    /// Sample times channels.
+    nc: usize,
+    /// First channel, and how many.
+    i: usize,
+    many: usize,
+}
+
+/// What is done to a window.
+trait Visit {
+    fn visit<S: Simd, const WHOLE: bool, const TAPS: usize>(
+        &mut self,
+        simd: S,
+        place: Place<'_, TAPS>,
+    );
+}
+
+impl Windows<'_> {
+    /// Windows outside, channels inside: memory is walked in its order.
+    #[inline(always)]
+    fn walk<S: Simd, const TAPS: usize>(&self, simd: S, visitor: &mut impl Visit) {
+        let Unpool {
+            window, present, ..
+        } = self.unpool;
+        let maxima = output(self.y.shape, window);
+        let [depth, height, width] = maxima.space;
+        let (n, d) = (self.plane / depth, self.plane % depth);
+        let whole = maxima.c / S::F32_LANES * S::F32_LANES;
+        for h in 0..height {
+            let mut voxel = Voxel::<TAPS>::new(self.y, window, n, [d, h, 0]);
+            let is_near = [d, h].into_iter().enumerate().all(|(axis, at)| {
+                let start = at * window[axis];
+                start < present.end[axis] && present.start[axis] < start + window[axis]
+            });
+            for w in 0..width {
+                let mut is_present = [false; TAPS];
+                if is_near {
+                    for (tap, is_present) in is_present.iter_mut().enumerate() {
+                        *is_present = present.contains(place([d, h, w], window, tap));
+                    }
+                }
+                let place = |i, many| Place {
+                    voxel: &voxel,
+                    present: is_present,
+                    maximum: maxima.at(n, [d, h, w]),
+                    nc: n * maxima.c,
+                    i,
+                    many,
+                };
+                for i in (0..whole).step_by(S::F32_LANES) {
+                    visitor.visit::<S, true, TAPS>(simd, place(i, S::F32_LANES));
+                }
+                if whole < maxima.c {
+                    visitor.visit::<S, false, TAPS>(simd, place(whole, maxima.c - whole));
+                }
+                voxel.advance();
+            }
+        }
+    }
+}
+
+/// Sums of a plane.
+pub(super) struct PooledSums<'a> {
+    pub(super) windows: Windows<'a>,
+    /// The gradient that is there, of the whole tensor.
+    pub(super) dz: &'a [f32],
+    pub(super) normalised: Option<Normalised<'a>>,
+    /// `[2][c]`.
+    pub(super) part: &'a mut [f64],
+}
+
+impl PooledSums<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const TAPS: usize>(mut self, simd: S) {
+        let windows = self.windows;
+        windows.walk::<S, TAPS>(simd, &mut self);
+    }
+}
+
+by_taps!(PooledSums, windows.unpool.window);
+
+impl Visit for PooledSums<'_> {
+    #[inline(always)]
+    fn visit<S: Simd, const WHOLE: bool, const TAPS: usize>(
+        &mut self,
+        simd: S,
+        place: Place<'_, TAPS>,
+    ) {
+        let Windows {
+            unpool, transform, ..
+        } = self.windows;
+        let Place { voxel, i, many, .. } = place;
+        let nc = place.nc + i;
+        let window = voxel.load::<S, WHOLE>(simd, i, many);
+        let dy = load_lanes::<S, WHOLE>(simd, &unpool.dy[place.maximum + i..], many);
+        let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
+        let normalised = self.normalised;
+        let mut sums = Sums::new(simd);
+        if transform.dropout.is_none() && !place.present.contains(&true) {
+            // The other voxels have no gradient.
+            let y = window.maximum(simd);
+            let g = lanes.back(simd, y, dy, 0);
+            sums.add_gradient::<WHOLE>(simd, g, y, normalised, (nc, many));
+        } else {
+            let gradients = window.spread(simd, dy);
+            for tap in 0..TAPS {
+                let index = voxel.taps[tap] + i;
+                let (y, mut g) = (window.stored[tap], gradients[tap]);
+                if place.present[tap] {
+                    let there = load_lanes::<S, WHOLE>(simd, &self.dz[index..], many);
+                    g = simd.add_f32s(there, g);
+                }
+                g = lanes.back(simd, y, g, index);
+                sums.add_gradient::<WHOLE>(simd, g, y, normalised, (nc, many));
+            }
+        }
+        sums.flush(self.part, i, many);
+    }
+}
+
+/// The planes of a value that one plane of the maxima comes from.
+pub(super) struct PooledApply<'a> {
+    pub(super) windows: Windows<'a>,
+    pub(super) coefficients: Option<Coefficients<'a>>,
+    /// First element of the planes.
+    pub(super) first: usize,
+    /// Whether the result goes past the caches.
+    pub(super) past_caches: bool,
+    pub(super) part: &'a mut [f32],
+}
+
+impl PooledApply<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const TAPS: usize>(mut self, simd: S) {
+        let windows = self.windows;
+        windows.walk::<S, TAPS>(simd, &mut self);
+        if self.past_caches {
+            streamed();
+        }
+    }
+}
+
+by_taps!(PooledApply, windows.unpool.window);
+
+impl Visit for PooledApply<'_> {
+    #[inline(always)]
+    fn visit<S: Simd, const WHOLE: bool, const TAPS: usize>(
+        &mut self,
+        simd: S,
+        place: Place<'_, TAPS>,
+    ) {
+        let Windows {
+            unpool, transform, ..
+        } = self.windows;
+        let Place { voxel, i, many, .. } = place;
+        let nc = place.nc + i;
+        let window = voxel.load::<S, WHOLE>(simd, i, many);
+        let dy = load_lanes::<S, WHOLE>(simd, &unpool.dy[place.maximum + i..], many);
+        let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
+        let gradients = window.spread(simd, dy);
+        for tap in 0..TAPS {
+            let index = voxel.taps[tap] + i;
+            let to = &mut self.part[index - self.first..];
+            let (y, mut g) = (window.stored[tap], gradients[tap]);
+            if place.present[tap] {
+                g = simd.add_f32s(load_lanes::<S, WHOLE>(simd, to, many), g);
+            }
+            g = lanes.back(simd, y, g, index);
+            if let Some(coefficients) = self.coefficients {
+                g = coefficients.apply::<S, WHOLE>(simd, g, y, nc, many);
+            }
+            if WHOLE && self.past_caches {
+                stream::<S>(&mut to[..S::F32_LANES], row_of::<S, 1>(&[g]));
+            } else {
+                store_lanes::<S, WHOLE>(simd, g, to, many);
+            }
+        }
+    }
+}
