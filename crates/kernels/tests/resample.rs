@@ -332,7 +332,8 @@ impl Gradient {
             dropout: rate.map(|rate| Dropout { key: 77, rate }),
         };
         let mut dz = there.clone();
-        let maxima = numbers(shape.len(), 10);
+        let d_maxima = numbers(shape.len(), 10);
+        let stored = pooling.map(|(window, _)| stored_maxima((&y, shape), &transform, window));
         let unpool = pooling.map(|(window, present)| {
             // Where nothing is present, nothing may be read.
             let [depth, height, width] = space;
@@ -348,10 +349,11 @@ impl Gradient {
                 crop: [0; 3],
                 transform: Some(transform),
             };
-            let dy = &maxima[..pool3d::output(shape, window).len()];
+            let dy = &d_maxima[..pool3d::output(shape, window).len()];
             pool3d::reference::backward(&input, window, dy, present, &mut dz);
             Unpool {
                 window,
+                maxima: None,
                 dy,
                 present,
             }
@@ -381,7 +383,14 @@ impl Gradient {
                 mean: &mean,
                 inv_std: &inv_std,
             };
-            for normalised in [None, Some(normalised)] {
+            // With the maxima at hand or found again, the bits are the same.
+            let maxima = stored.as_deref().filter(|_| rate.is_none());
+            let with_maxima = unpool.map(|unpool| Unpool { maxima, ..unpool });
+            for (normalised, unpool) in [
+                (None, unpool),
+                (Some(normalised), unpool),
+                (Some(normalised), with_maxima),
+            ] {
                 let mut sums = vec![f64::NAN; 4 * c];
                 norm::backward_sums(
                     context,
@@ -416,4 +425,32 @@ impl Gradient {
             }
         }
     }
+}
+
+/// The values of which the transform is the largest of a window, sample for sample.
+fn stored_maxima(
+    (y, shape): (&[f32], Shape),
+    transform: &Transform<'_>,
+    window: [usize; 3],
+) -> Vec<f32> {
+    let sign: Vec<f32> = { transform.scale.iter() }.map(|s| s.signum()).collect();
+    let signed = Source {
+        data: y,
+        shape,
+        crop: [0; 3],
+        transform: Some(Transform {
+            scale: &sign,
+            shift: &vec![0.0; sign.len()],
+            slope: 1.0,
+            dropout: None,
+        }),
+    };
+    let maxima = pool3d::output(shape, window);
+    let mut stored = vec![0.0; maxima.len()];
+    pool3d::reference::forward(&signed, window, &mut stored);
+    let each = maxima.voxels() * maxima.c;
+    for (i, value) in stored.iter_mut().enumerate() {
+        *value *= sign[i / each * maxima.c + i % maxima.c];
+    }
+    stored
 }

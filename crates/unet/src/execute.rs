@@ -155,13 +155,18 @@ struct Split<'a> {
 
 /// Cuts the arena. The plan keeps buffers that are alive at one time apart, so
 /// an overlap is an error of the plan, not of the user.
+#[expect(clippy::expect_used, reason = "the plan has placed these apart")]
+fn cut<const N: usize>(arena: &mut [f32], places: [Range<usize>; N]) -> [&mut [f32]; N] {
+    arena
+        .get_disjoint_mut(places)
+        .expect("buffers of one step overlap")
+}
+
+/// The same, for what is only read and what is written.
 fn split(arena: &mut [f32], read: [Range<usize>; 2], write: [Range<usize>; 3]) -> Split<'_> {
     let [r0, r1] = read;
     let [w0, w1, w2] = write;
-    #[expect(clippy::expect_used, reason = "the plan has placed these apart")]
-    let [r0, r1, w0, w1, w2] = arena
-        .get_disjoint_mut([r0, r1, w0, w1, w2])
-        .expect("buffers of one step overlap");
+    let [r0, r1, w0, w1, w2] = cut(arena, [r0, r1, w0, w1, w2]);
     Split {
         read: [r0, r1],
         write: [w0, w1, w2],

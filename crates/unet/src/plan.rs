@@ -275,10 +275,10 @@ impl Plan {
         self.workspace = self.workspace.max(self.most_moments(network));
     }
 
-    /// Finds the poolings that convolutions do as they write. In prediction alone: the
-    /// gradient of a pooling needs the value that it pools.
+    /// Finds the poolings that convolutions do as they write. Not where activations are
+    /// dropped before: which are left is known only when they are read.
     fn fuse(&mut self, network: &Network) {
-        if self.mode == Mode::Train {
+        if self.mode == Mode::Train && network.config().dropout > 0.0 {
             return;
         }
         let nodes = &network.graph().nodes;
@@ -315,8 +315,11 @@ impl Plan {
                 }
                 _ => None,
             });
-            // A value is the skip of at most one concatenation.
-            let kept = { skips }.next().unwrap_or(Region::NOTHING);
+            // A value is the skip of at most one concatenation. Its gradient needs all of it.
+            let kept = match self.mode {
+                Mode::Predict => { skips }.next().unwrap_or(Region::NOTHING),
+                Mode::Train => Region::all(self.shapes[from]),
+            };
             self.fused[from] = Some(Fused { to, window, kept });
             self.origin[to] = from;
         }

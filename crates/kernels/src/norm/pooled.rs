@@ -2,7 +2,8 @@
 //! maxima is given to the voxels that they came from on the way, so that what the
 //! pooling adds to the value's own gradient is never stored.
 //!
-//! Where a maximum came from is found again instead of being remembered.
+//! Where a maximum came from is found again instead of being remembered. The sums can
+//! do with less: of a voxel without another gradient they need the value alone.
 
 use pulp::{Simd, WithSimd};
 
@@ -16,6 +17,9 @@ use crate::view::{Lanes, Region, Source, Transform, load_lanes, store_lanes};
 pub struct Unpool<'a> {
     /// 1 or 2 along each axis.
     pub window: [usize; 3],
+    /// The stored values of which the maxima are the transform, `n d h w c`, where they
+    /// are at hand and nothing is dropped: a fraction of what they are found in.
+    pub maxima: Option<&'a [f32]>,
     /// The gradient by the maxima, `n d h w c`.
     pub dy: &'a [f32],
     /// Where other readers have left their part of the value's gradient. What is
@@ -133,17 +137,20 @@ impl Visit for PooledSums<'_> {
         } = self.windows;
         let Place { voxel, i, many, .. } = place;
         let nc = place.nc + i;
-        let window = voxel.load::<S, WHOLE>(simd, i, many);
         let dy = load_lanes::<S, WHOLE>(simd, &unpool.dy[place.maximum + i..], many);
         let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
         let normalised = self.normalised;
         let mut sums = Sums::new(simd);
         if transform.dropout.is_none() && !place.present.contains(&true) {
             // The other voxels have no gradient.
-            let y = window.maximum(simd);
+            let y = match unpool.maxima {
+                Some(maxima) => load_lanes::<S, WHOLE>(simd, &maxima[place.maximum + i..], many),
+                None => voxel.load::<S, WHOLE>(simd, i, many).maximum(simd),
+            };
             let g = lanes.back(simd, y, dy, 0);
             sums.add_gradient::<WHOLE>(simd, g, y, normalised, (nc, many));
         } else {
+            let window = voxel.load::<S, WHOLE>(simd, i, many);
             let gradients = window.spread(simd, dy);
             for tap in 0..TAPS {
                 let index = voxel.taps[tap] + i;

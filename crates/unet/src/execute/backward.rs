@@ -5,10 +5,12 @@
 //! and normalisation in one sweep, and on to the weights and to the input. What a
 //! pooling adds to it is added in that sweep.
 
+use std::ops::Range;
+
 use unet3d_kernels::norm::{Normalised, Unpool};
 use unet3d_kernels::{Region, Source, Target, Threads, Transform, View, conv3d, norm, upconv3d};
 
-use super::{Executor, places, sources, split};
+use super::{Executor, cut, places, sources, split};
 use crate::config::Normalisation;
 use crate::graph::{Node, ValueId};
 use crate::network::Parameters;
@@ -173,16 +175,23 @@ impl Executor {
             return;
         };
         let y = self.plan.values[value].clone().unwrap_or(0..0);
-        let maxima = pooling.and_then(|pooling| self.plan.gradients[pooling.to].clone());
-        let read = [y, maxima.unwrap_or(0..0)];
-        let split = split(&mut self.arena, read, [gradient, 0..0, 0..0]);
-        let [y, maxima] = split.read;
+        let of_maxima = |places: &[Option<Range<usize>>]| {
+            let place = pooling.and_then(|pooling| places[pooling.to].clone());
+            place.unwrap_or(0..0)
+        };
+        let (maxima, dy) = (
+            of_maxima(&self.plan.values),
+            of_maxima(&self.plan.gradients),
+        );
+        let [y, maxima, dy, g] = cut(&mut self.arena, [y, maxima, dy, gradient]);
+        let (y, maxima, dy) = (&*y, &*maxima, &*dy);
         let unpool = pooling.map(|pooling| Unpool {
             window: pooling.window,
-            dy: maxima,
+            // Other poolings store what is transformed.
+            maxima: self.plan.fused[value].map(|_| maxima),
+            dy,
             present: pooling.present,
         });
-        let [g, _, _] = split.write;
         let statistics = lazy.norm.map(|_| Normalised {
             mean: &lazy.mean,
             inv_std: &lazy.inv_std,
