@@ -605,6 +605,15 @@ impl Region {
     pub fn contains(&self, at: [usize; 3]) -> bool {
         (0..3).all(|axis| (self.start[axis]..self.end[axis]).contains(&at[axis]))
     }
+
+    /// Its rows in these planes: the first voxel of each, and the one behind the last.
+    pub(crate) fn rows(self, planes: Range<usize>) -> impl Iterator<Item = [[usize; 3]; 2]> {
+        let planes = planes.start.max(self.start[0])..planes.end.min(self.end[0]);
+        planes.flat_map(move |d| {
+            (self.start[1]..self.end[1])
+                .map(move |h| [self.start[2], self.end[2]].map(|w| [d, h, w]))
+        })
+    }
 }
 
 /// Where an operation writes: a part of a tensor, from `crop` on.

@@ -110,17 +110,30 @@ pub fn backward_sums(
     sums: &mut [f64],
 ) {
     if let Some(unpool) = unpool {
-        let y = &whole(y, shape, transform);
+        let source = &whole(y, shape, transform);
         let maxima = pool3d::output(shape, unpool.window);
         plane_sums(context, maxima, workspace, sums, |plane, part| {
+            let (n, d) = (plane / maxima.space[0], plane % maxima.space[0]);
+            let planes = d * unpool.window[0]..(d + 1) * unpool.window[0];
+            for row in unpool.present.rows(planes) {
+                let [first, end] = row.map(|at| shape.at(n, at));
+                context.isa.run(GradientSums {
+                    y: &y[first..end],
+                    g: &dz[first..end],
+                    transform: Some(transform),
+                    normalised,
+                    first,
+                    n,
+                    part,
+                });
+            }
             context.isa.run(PooledSums {
                 windows: Windows {
-                    y,
+                    y: source,
                     transform,
                     unpool,
                     plane,
                 },
-                dz,
                 normalised,
                 part,
             });

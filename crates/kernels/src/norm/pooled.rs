@@ -2,8 +2,8 @@
 //! maxima is given to the voxels that they came from on the way, so that what the
 //! pooling adds to the value's own gradient is never stored.
 //!
-//! Where a maximum came from is found again instead of being remembered. The sums can
-//! do with less: of a voxel without another gradient they need the value alone.
+//! Where a maximum came from is found again instead of being remembered. For the sums
+//! its stored value is enough.
 
 use pulp::{Simd, WithSimd};
 
@@ -41,8 +41,8 @@ pub(super) struct Windows<'a> {
 /// A window, and some of its channels.
 struct Place<'a, const TAPS: usize> {
     voxel: &'a Voxel<'a, TAPS>,
-    /// Which of its voxels have a gradient already.
-    present: [bool; TAPS],
+    /// Which of its voxels have a gradient already, a bit for each.
+    present: u8,
     /// Element of the maximum.
     maximum: usize,
     /// Sample times channels.
@@ -74,15 +74,20 @@ impl Windows<'_> {
         let whole = maxima.c / S::F32_LANES * S::F32_LANES;
         for h in 0..height {
             let mut voxel = Voxel::<TAPS>::new(self.y, window, n, [d, h, 0]);
-            let is_near = [d, h].into_iter().enumerate().all(|(axis, at)| {
-                let start = at * window[axis];
-                start < present.end[axis] && present.start[axis] < start + window[axis]
-            });
+            // Of the taps of each column, those that are in a row of `present`.
+            let mut columns = [0; 2];
+            for tap in 0..TAPS {
+                let [d, h, w] = place([d, h, 0], window, tap);
+                if present.contains([d, h, present.start[2]]) {
+                    columns[w] |= 1 << tap;
+                }
+            }
             for w in 0..width {
-                let mut is_present = [false; TAPS];
-                if is_near {
-                    for (tap, is_present) in is_present.iter_mut().enumerate() {
-                        *is_present = present.contains(place([d, h, w], window, tap));
+                let mut is_present = 0;
+                for (tap, column) in columns[..window[2]].iter().enumerate() {
+                    let w = w * window[2] + tap;
+                    if present.start[2] <= w && w < present.end[2] {
+                        is_present |= column;
                     }
                 }
                 let place = |i, many| Place {
@@ -105,11 +110,10 @@ impl Windows<'_> {
     }
 }
 
-/// Sums of a plane.
+/// Sums of what the pooling adds, of a plane of the maxima. The gradient through an
+/// activation is linear, so what is there already can be summed apart.
 pub(super) struct PooledSums<'a> {
     pub(super) windows: Windows<'a>,
-    /// The gradient that is there, of the whole tensor.
-    pub(super) dz: &'a [f32],
     pub(super) normalised: Option<Normalised<'a>>,
     /// `[2][c]`.
     pub(super) part: &'a mut [f64],
@@ -141,8 +145,7 @@ impl Visit for PooledSums<'_> {
         let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
         let normalised = self.normalised;
         let mut sums = Sums::new(simd);
-        if transform.dropout.is_none() && !place.present.contains(&true) {
-            // The other voxels have no gradient.
+        if transform.dropout.is_none() {
             let y = match unpool.maxima {
                 Some(maxima) => load_lanes::<S, WHOLE>(simd, &maxima[place.maximum + i..], many),
                 None => voxel.load::<S, WHOLE>(simd, i, many).maximum(simd),
@@ -153,13 +156,8 @@ impl Visit for PooledSums<'_> {
             let window = voxel.load::<S, WHOLE>(simd, i, many);
             let gradients = window.spread(simd, dy);
             for tap in 0..TAPS {
-                let index = voxel.taps[tap] + i;
-                let (y, mut g) = (window.stored[tap], gradients[tap]);
-                if place.present[tap] {
-                    let there = load_lanes::<S, WHOLE>(simd, &self.dz[index..], many);
-                    g = simd.add_f32s(there, g);
-                }
-                g = lanes.back(simd, y, g, index);
+                let y = window.stored[tap];
+                let g = lanes.back(simd, y, gradients[tap], voxel.taps[tap] + i);
                 sums.add_gradient::<WHOLE>(simd, g, y, normalised, (nc, many));
             }
         }
@@ -207,18 +205,20 @@ impl Visit for PooledApply<'_> {
         let dy = load_lanes::<S, WHOLE>(simd, &unpool.dy[place.maximum + i..], many);
         let lanes = Lanes::of::<WHOLE>(simd, transform, nc, many);
         let gradients = window.spread(simd, dy);
+        // A line that was read is in the caches, from where it would have to be thrown out.
+        let past_caches = WHOLE && self.past_caches && place.present == 0;
         for tap in 0..TAPS {
             let index = voxel.taps[tap] + i;
             let to = &mut self.part[index - self.first..];
             let (y, mut g) = (window.stored[tap], gradients[tap]);
-            if place.present[tap] {
+            if place.present & (1 << tap) != 0 {
                 g = simd.add_f32s(load_lanes::<S, WHOLE>(simd, to, many), g);
             }
             g = lanes.back(simd, y, g, index);
             if let Some(coefficients) = self.coefficients {
                 g = coefficients.apply::<S, WHOLE>(simd, g, y, nc, many);
             }
-            if WHOLE && self.past_caches {
+            if past_caches {
                 stream::<S>(&mut to[..S::F32_LANES], row_of::<S, 1>(&[g]));
             } else {
                 store_lanes::<S, WHOLE>(simd, g, to, many);
