@@ -318,11 +318,10 @@ impl Gradient {
             pooling,
         } = self;
         let shape = Shape { n: 2, space, c };
-        let (make, slope): (fn(usize, u64) -> Vec<f32>, f32) = if pooling.is_some() {
-            (integers, 0.0) // many of the values in a window are equal
-        } else {
-            (numbers, 0.1)
-        };
+        // Pooled, many of the values in a window are equal.
+        let is_pooled = pooling.is_some();
+        let slope = if is_pooled { 0.0 } else { 0.1 };
+        let make = if is_pooled { integers } else { numbers };
         let (y, mut there) = (make(shape.len(), 1), numbers(shape.len(), 2));
         let (scale, shift) = (numbers(2 * c, 3), numbers(2 * c, 4));
         let transform = Transform {
