@@ -212,7 +212,7 @@ pub(crate) fn prefetch_to_write(to: *mut f32) {
     let _ = to;
 }
 
-/// Floats of an output, or of transformed weights, 32 MB, from which it is written past the
+/// Floats of an output, of a gradient or of transformed weights, 32 MB, from which it is written past the
 /// caches: who reads it would find little of it there.
 pub(crate) const PAST_CACHES: usize = 8 << 20;
 

@@ -68,7 +68,8 @@ pub(crate) struct Fused {
     /// Pooled value.
     pub(crate) to: ValueId,
     pub(crate) window: [usize; 3],
-    /// What is stored of the value itself: the part that a skip keeps.
+    /// What is stored of the value itself: in prediction the part that a skip keeps, in
+    /// training all.
     pub(crate) kept: Region,
 }
 
@@ -275,8 +276,9 @@ impl Plan {
         self.workspace = self.workspace.max(self.most_moments(network));
     }
 
-    /// Finds the poolings that convolutions do as they write. Not where activations are
-    /// dropped before: which are left is known only when they are read.
+    /// Finds the poolings that convolutions do as they write. Not where activations may be
+    /// dropped before: whether 0 is the largest of a window is known only with the
+    /// normalisation, which follows from the whole value.
     fn fuse(&mut self, network: &Network) {
         if self.mode == Mode::Train && network.config().dropout > 0.0 {
             return;
@@ -315,7 +317,8 @@ impl Plan {
                 }
                 _ => None,
             });
-            // A value is the skip of at most one concatenation. Its gradient needs all of it.
+            // A value is the skip of at most one concatenation. In training its gradient
+            // needs all of it.
             let kept = match self.mode {
                 Mode::Predict => { skips }.next().unwrap_or(Region::NOTHING),
                 Mode::Train => Region::all(self.shapes[from]),

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 pub enum Pass {
     /// The forward pass.
     Forward,
-    /// Backward: the gradient through dropout, activation and normalisation.
+    /// Backward: the gradient through pooling, dropout, activation and normalisation.
     Activation,
     /// Backward: the gradient of the weights.
     Weights,
@@ -200,9 +200,9 @@ impl Of<'_> {
     /// Direct arithmetic, and floats that are read or written at least.
     fn needs(&self, pass: Pass) -> (u64, usize) {
         let shapes = &self.plan.shapes;
-        // Value and gradient in, gradient out; of a pooled value it is the gradient by
-        // the maxima that comes in. Where nothing is applied to the value, its gradient
-        // is only summed for the bias.
+        // Value and gradient in, gradient out; of a pooled value the gradients by the
+        // maxima and by what a skip keeps come in. Where nothing is applied to the value,
+        // its gradient is only summed for the bias.
         let activation = |value: ValueId| {
             let nodes = &self.network.graph().nodes;
             let is_applied =
@@ -211,10 +211,16 @@ impl Of<'_> {
                 Node::Pool { from, to, .. } if from == value => Some(to),
                 _ => None,
             });
+            let kept = nodes.iter().find_map(|node| match *node {
+                Node::Concat { skip, to, .. } if skip == value => {
+                    Some(shapes[to].n * shapes[to].voxels() * shapes[skip].c)
+                }
+                _ => None,
+            });
             let len = shapes[value].len();
             let floats = match pooled {
                 _ if !nodes.iter().any(is_applied) => len,
-                Some(maxima) => 2 * len + shapes[maxima].len(),
+                Some(maxima) => 2 * len + shapes[maxima].len() + kept.unwrap_or(0),
                 None => 3 * len,
             };
             (0, floats)

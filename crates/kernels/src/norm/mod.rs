@@ -1,4 +1,4 @@
-//! Normalisation: channel statistics, and the gradient through dropout,
+//! Normalisation: channel statistics, and the gradient through pooling, dropout,
 //! activation and normalisation in one.
 //!
 //! Forward, only sums are computed here; what follows from them (a scale and a
@@ -17,8 +17,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::conv3d::Context;
-use crate::micro::{PAST_CACHES, doubles_of, prefetch, widened};
-use crate::pool3d;
+use crate::micro::{PANEL, PAST_CACHES, doubles_of, prefetch, widened};
 use crate::view::{Lanes, Shape, Source, Transform, load_lanes, store_lanes};
 pub use pooled::Unpool;
 use pooled::{PooledApply, PooledSums, Windows};
@@ -93,27 +92,44 @@ pub struct Normalised<'a> {
     pub inv_std: &'a [f32],
 }
 
+/// A value whose gradient goes back through what is done to it when it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// As it is stored, `n d h w c`.
+    pub y: &'a [f32],
+    /// Of `y`.
+    pub shape: Shape,
+    /// What is done to it.
+    pub transform: Transform<'a>,
+    /// What its gradient lacks, where it is pooled: whatever gradient `dz` by the
+    /// transformed value is given, `dz` inside [`Unpool::present`] and 0 elsewhere is
+    /// meant, and that of the maxima added.
+    pub unpool: Option<Unpool<'a>>,
+}
+
 /// Of the gradient `g` by `u = scale * y + shift` that follows from the gradient
 /// `dz` by the transformed value, the sums `[n][0][c]` of `g` and `[n][1][c]` of
 /// `g * x_hat` (of `g` alone where nothing is normalised). `g` itself is not
-/// stored: computing it again costs less than writing and reading it. Of a value that
-/// is pooled `dz` lacks what `unpool` says.
-#[expect(clippy::too_many_arguments, reason = "what is summed and where to")]
+/// stored: computing it again costs less than writing and reading it.
 pub fn backward_sums(
     context: Context<'_>,
-    (y, shape): (&[f32], Shape),
-    transform: &Transform<'_>,
+    value: &Value<'_>,
     normalised: Option<Normalised<'_>>,
     dz: &[f32],
-    unpool: Option<Unpool<'_>>,
     workspace: &mut [f64],
     sums: &mut [f64],
 ) {
+    let Value {
+        y,
+        shape,
+        ref transform,
+        unpool,
+    } = *value;
     if let Some(unpool) = unpool {
-        let source = &whole(y, shape, transform);
-        let maxima = pool3d::output(shape, unpool.window);
-        plane_sums(context, maxima, workspace, sums, |plane, part| {
-            let (n, d) = (plane / maxima.space[0], plane % maxima.space[0]);
+        let source = &source_of(value);
+        let pooled = unpool.shape(shape);
+        plane_sums(context, pooled, workspace, sums, |plane, part| {
+            let (n, d) = (plane / pooled.space[0], plane % pooled.space[0]);
             let planes = d * unpool.window[0]..(d + 1) * unpool.window[0];
             for row in unpool.present.rows(planes) {
                 let [first, end] = row.map(|at| shape.at(n, at));
@@ -156,24 +172,29 @@ pub fn backward_sums(
 
 /// From the gradient `dz` by the transformed value to the gradient by the stored
 /// one, in place: `g`, or `a * g + (b * y + c)` for each sample and channel with
-/// the coefficients that follow from the sums. Of a value that is pooled `dz` lacks
-/// what `unpool` says.
+/// the coefficients that follow from the sums.
 pub fn backward_apply(
     context: Context<'_>,
-    (y, shape): (&[f32], Shape),
-    transform: &Transform<'_>,
+    value: &Value<'_>,
     coefficients: Option<[&[f32]; 3]>,
     dz: &mut [f32],
-    unpool: Option<Unpool<'_>>,
 ) {
+    let Value {
+        y,
+        shape,
+        ref transform,
+        unpool,
+    } = *value;
     let coefficients = coefficients.map(Coefficients);
     let dz = &mut dz[..shape.len()];
     if let Some(unpool) = unpool {
-        let y = &whole(y, shape, transform);
-        let planes = shape.at(0, [unpool.window[0], 0, 0]);
+        let y = &source_of(value);
+        let len = shape.at(0, [unpool.window[0], 0, 0]);
+        // Not where half of a cache line is written at a time.
+        let past_caches = shape.len() >= PAST_CACHES && context.isa.lanes() == PANEL;
         context
             .threads
-            .for_each_chunk(dz, planes, &mut [], |plane, part, _| {
+            .for_each_chunk(dz, len, &mut [], |plane, part, _| {
                 context.isa.run(PooledApply {
                     windows: Windows {
                         y,
@@ -182,8 +203,8 @@ pub fn backward_apply(
                         plane,
                     },
                     coefficients,
-                    first: plane * planes,
-                    past_caches: shape.len() >= PAST_CACHES,
+                    first: plane * len,
+                    past_caches,
                     part,
                 });
             });
@@ -205,13 +226,13 @@ pub fn backward_apply(
         });
 }
 
-/// All of a value that is transformed.
-fn whole<'a>(data: &'a [f32], shape: Shape, transform: &Transform<'a>) -> Source<'a> {
+/// A value as operations read it.
+fn source_of<'a>(value: &Value<'a>) -> Source<'a> {
     Source {
-        data,
-        shape,
+        data: value.y,
+        shape: value.shape,
         crop: [0; 3],
-        transform: Some(*transform),
+        transform: Some(value.transform),
     }
 }
 

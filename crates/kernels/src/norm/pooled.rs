@@ -10,15 +10,16 @@ use pulp::{Simd, WithSimd};
 use super::{Coefficients, Normalised, Sums};
 use crate::micro::{row_of, stream, streamed};
 use crate::pool3d::{Voxel, by_taps, output, place};
-use crate::view::{Lanes, Region, Source, Transform, load_lanes, store_lanes};
+use crate::view::{Lanes, Region, Shape, Source, Transform, load_lanes, store_lanes};
 
 /// What the gradient of a value still lacks: that by the maxima of its windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Unpool<'a> {
     /// 1 or 2 along each axis.
     pub window: [usize; 3],
-    /// The stored values of which the maxima are the transform, `n d h w c`, where they
-    /// are at hand and nothing is dropped: a fraction of what they are found in.
+    /// The maxima as they are stored, before the transform, `n d h w c`. Without them they
+    /// are found again, for which the whole value is read. Not used where values are
+    /// dropped.
     pub maxima: Option<&'a [f32]>,
     /// The gradient by the maxima, `n d h w c`.
     pub dy: &'a [f32],
@@ -27,11 +28,20 @@ pub struct Unpool<'a> {
     pub present: Region,
 }
 
+impl Unpool<'_> {
+    /// Of the maxima of a value.
+    pub(super) fn shape(&self, value: Shape) -> Shape {
+        let is_whole = (0..3).all(|axis| value.space[axis].is_multiple_of(self.window[axis]));
+        debug_assert!(is_whole, "{:?} in {:?}", self.window, value.space);
+        output(value, self.window)
+    }
+}
+
 /// The windows of a value that share a plane of the maxima.
 #[derive(Clone, Copy)]
 pub(super) struct Windows<'a> {
     pub(super) y: &'a Source<'a>,
-    /// Of `y`.
+    /// That of `y`, which has one.
     pub(super) transform: &'a Transform<'a>,
     pub(super) unpool: Unpool<'a>,
     /// Plane of the maxima, counted through all samples.
@@ -68,10 +78,10 @@ impl Windows<'_> {
         let Unpool {
             window, present, ..
         } = self.unpool;
-        let maxima = output(self.y.shape, window);
-        let [depth, height, width] = maxima.space;
+        let pooled = self.unpool.shape(self.y.shape);
+        let [depth, height, width] = pooled.space;
         let (n, d) = (self.plane / depth, self.plane % depth);
-        let whole = maxima.c / S::F32_LANES * S::F32_LANES;
+        let whole = pooled.c / S::F32_LANES * S::F32_LANES;
         for h in 0..height {
             let mut voxel = Voxel::<TAPS>::new(self.y, window, n, [d, h, 0]);
             // Of the taps of each column, those that are in a row of `present`.
@@ -84,25 +94,25 @@ impl Windows<'_> {
             }
             for w in 0..width {
                 let mut is_present = 0;
-                for (tap, column) in columns[..window[2]].iter().enumerate() {
-                    let w = w * window[2] + tap;
+                for (offset, column) in columns[..window[2]].iter().enumerate() {
+                    let w = w * window[2] + offset;
                     if present.start[2] <= w && w < present.end[2] {
                         is_present |= column;
                     }
                 }
-                let place = |i, many| Place {
+                let channels = |i, many| Place {
                     voxel: &voxel,
                     present: is_present,
-                    maximum: maxima.at(n, [d, h, w]),
-                    nc: n * maxima.c,
+                    maximum: pooled.at(n, [d, h, w]),
+                    nc: n * pooled.c,
                     i,
                     many,
                 };
                 for i in (0..whole).step_by(S::F32_LANES) {
-                    visitor.visit::<S, true, TAPS>(simd, place(i, S::F32_LANES));
+                    visitor.visit::<S, true, TAPS>(simd, channels(i, S::F32_LANES));
                 }
-                if whole < maxima.c {
-                    visitor.visit::<S, false, TAPS>(simd, place(whole, maxima.c - whole));
+                if whole < pooled.c {
+                    visitor.visit::<S, false, TAPS>(simd, channels(whole, pooled.c - whole));
                 }
                 voxel.advance();
             }

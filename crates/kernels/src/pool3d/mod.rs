@@ -61,6 +61,8 @@ macro_rules! by_taps {
     };
 }
 
+pub(crate) use by_taps;
+
 /// One row of the output.
 struct Forward<'a> {
     input: &'a Source<'a>,
@@ -69,8 +71,6 @@ struct Forward<'a> {
     y: Shape,
     part: &'a mut [f32],
 }
-
-pub(crate) use by_taps;
 
 by_taps!(Forward, window);
 

@@ -1,9 +1,8 @@
 //! The backward pass: the list of nodes read bottom-up.
 //!
-//! The gradient of a value is complete when its producer is reached: all its
-//! readers come later in the list. There it goes through dropout, activation
-//! and normalisation in one sweep, and on to the weights and to the input. What a
-//! pooling adds to it is added in that sweep.
+//! The gradient of a value is complete when its producer is reached, but for the part of a
+//! pooling: all its readers come later in the list. There it goes through pooling, dropout,
+//! activation and normalisation in one sweep, and on to the weights and to the input.
 
 use std::ops::Range;
 
@@ -61,7 +60,7 @@ impl Executor {
             self.network.parameter_count(),
             "length of the gradients"
         );
-        // Where the gradient of each value already is.
+        // Where the gradient of each value already is, and by which pooling it will be whole.
         let mut present = vec![Region::NOTHING; self.plan.shapes.len()];
         let mut poolings: Vec<Option<Pooling>> = vec![None; self.plan.shapes.len()];
         let mut clock = self.clock();
@@ -70,7 +69,9 @@ impl Executor {
             if let Node::Conv { to, .. } | Node::UpConv { to, .. } | Node::Pool { to, .. } = node {
                 let all = Region::all(self.plan.shapes[to]);
                 debug_assert!(
-                    present[to] == all || self.plan.gradients[to].is_none(),
+                    present[to] == all
+                        || poolings[to].is_some()
+                        || self.plan.gradients[to].is_none(),
                     "value {to} has a gradient only in {:?}",
                     present[to]
                 );
@@ -122,12 +123,13 @@ impl Executor {
                     self.lap(&mut clock, step, Pass::Backward);
                 }
                 Node::Pool { from, to, window } => {
-                    poolings[from] = Some(Pooling {
+                    let pooling = Pooling {
                         to,
                         window,
                         present: present[from],
-                    });
-                    present[from] = Region::all(self.plan.shapes[from]);
+                    };
+                    let other = poolings[from].replace(pooling);
+                    assert!(other.is_none(), "value {from} is pooled twice");
                 }
                 // Part of the producer of the value.
                 Node::Norm { .. }
@@ -154,7 +156,7 @@ impl Executor {
         let layout = self.network.layout();
         let two = 2 * shape.c;
         let Some(lazy) = self.lazy[value].as_mut() else {
-            debug_assert!(pooling.is_none(), "value {value} is pooled as it is");
+            assert!(pooling.is_none(), "value {value} is pooled as it is");
             if let Some(bias) = bias {
                 let dy = match &self.plan.gradients[value] {
                     Some(place) => &self.arena[place.clone()],
@@ -175,20 +177,19 @@ impl Executor {
             return;
         };
         let y = self.plan.values[value].clone().unwrap_or(0..0);
-        let of_maxima = |places: &[Option<Range<usize>>]| {
-            let place = pooling.and_then(|pooling| places[pooling.to].clone());
+        let place = |places: &[Option<Range<usize>>], value: Option<ValueId>| {
+            let place = value.and_then(|value| places[value].clone());
             place.unwrap_or(0..0)
         };
-        let (maxima, dy) = (
-            of_maxima(&self.plan.values),
-            of_maxima(&self.plan.gradients),
-        );
+        // Where a pass of its own pools, what it stores is transformed.
+        let raw = self.plan.fused[value].map(|fused| fused.to);
+        let maxima = place(&self.plan.values, raw);
+        let dy = place(&self.plan.gradients, pooling.map(|pooling| pooling.to));
         let [y, maxima, dy, g] = cut(&mut self.arena, [y, maxima, dy, gradient]);
         let (y, maxima, dy) = (&*y, &*maxima, &*dy);
         let unpool = pooling.map(|pooling| Unpool {
             window: pooling.window,
-            // Other poolings store what is transformed.
-            maxima: self.plan.fused[value].map(|_| maxima),
+            maxima: raw.map(|_| maxima),
             dy,
             present: pooling.present,
         });
@@ -203,10 +204,14 @@ impl Executor {
             dropout: lazy.dropout,
         };
         let (workspace, sums) = (&mut self.workspace, &mut self.sums);
+        let value = norm::Value {
+            y,
+            shape,
+            transform,
+            unpool,
+        };
         let mut sum = |dz: &[f32]| {
-            let y = (y, shape);
-            let (t, n) = (&transform, statistics);
-            norm::backward_sums(context, y, t, n, dz, unpool, workspace, sums);
+            norm::backward_sums(context, &value, statistics, dz, workspace, sums);
         };
         let Some(entries) = lazy.norm else {
             if let Some(bias) = bias {
@@ -219,7 +224,7 @@ impl Executor {
                     &mut gradients[layout.entries[bias].range.clone()],
                 );
             }
-            norm::backward_apply(context, (y, shape), &transform, None, g, unpool);
+            norm::backward_apply(context, &value, None, g);
             return;
         };
         sum(g);
@@ -260,14 +265,7 @@ impl Executor {
             }
         }
         let coefficients = std::array::from_fn(|k| lazy.coefficients[k].as_slice());
-        norm::backward_apply(
-            context,
-            (y, shape),
-            &lazy.transform(),
-            Some(coefficients),
-            g,
-            unpool,
-        );
+        norm::backward_apply(context, &value, Some(coefficients), g);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the operands of one node")]
@@ -359,8 +357,8 @@ impl Executor {
                 kernel,
                 out_c: shape.c,
             };
-            // A cropped skip leaves a rim without gradient, which the pooling
-            // that reads the same value fills.
+            // A cropped skip leaves a rim without gradient; what is read there is that of
+            // the pooling alone.
             let space = problem.output().space;
             let region = Region {
                 start: crop,
