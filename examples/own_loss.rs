@@ -74,6 +74,7 @@ fn bar() -> Case {
     Case {
         name: "bar".into(),
         subject: None,
+        notes: Vec::new(),
         image,
         labels,
     }

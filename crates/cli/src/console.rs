@@ -39,6 +39,11 @@ impl Console {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
+    /// What was noticed while a volume was read, a line each.
+    pub(crate) fn notes(&self, notes: &[String]) {
+        notes.iter().for_each(|note| self.note(note));
+    }
+
     /// The one object of `--json`; nothing without that flag.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ impl Item {
         let geometry = first.geometry.clone();
         let mut channels = first.channels;
         let mut samples = first.samples.to_f32();
+        let mut notes = first.notes;
         for path in &self.paths[1..] {
             let next = unet3d_volume::read(path)?;
             if next.geometry.shape != geometry.shape {
@@ -58,8 +59,11 @@ impl Item {
             }
             channels += next.channels;
             samples.extend(next.samples.to_f32());
+            notes.extend(next.notes);
         }
-        Ok(Volume::new(geometry, channels, Samples::F32(samples))?)
+        let mut volume = Volume::new(geometry, channels, Samples::F32(samples))?;
+        volume.notes = notes;
+        Ok(volume)
     }
 }
 

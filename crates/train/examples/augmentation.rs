@@ -191,6 +191,7 @@ fn made_up() -> Case {
     Case {
         name: "made up".to_owned(),
         subject: None,
+        notes: Vec::new(),
         image: Image {
             geometry: geometry.clone(),
             channels: 1,

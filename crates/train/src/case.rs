@@ -16,6 +16,9 @@ pub struct Case {
     pub image: Image,
     /// `[z, y, x]`.
     pub labels: Labels,
+    /// What was noticed while its files were read and a person should be told,
+    /// as [`unet3d_volume::Volume::notes`].
+    pub notes: Vec<String>,
 }
 
 impl Case {
@@ -37,6 +40,7 @@ impl Case {
             subject: None,
             image,
             labels,
+            notes: Vec::new(),
         })
     }
 

@@ -27,6 +27,9 @@ pub struct Volume {
     pub channels: usize,
     /// `[c, z, y, x]`, `channels * geometry.voxels()` of them.
     pub samples: Samples,
+    /// What was noticed while reading and a person should be told: a sentence
+    /// each that begins with the path, as errors do. Empty for most files.
+    pub notes: Vec<String>,
 }
 
 /// An image as the network reads it: normalised, channels innermost.
@@ -138,6 +141,7 @@ impl Volume {
             geometry,
             channels,
             samples,
+            notes: Vec::new(),
         })
     }
 

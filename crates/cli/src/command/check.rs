@@ -131,6 +131,14 @@ impl Examination {
         });
     }
 
+    /// What was noticed while a volume was read.
+    fn notes(&mut self, volume: &Volume) {
+        volume
+            .notes
+            .iter()
+            .for_each(|note| self.warning(note.clone()));
+    }
+
     /// Every case of a data set folder.
     fn data_set(&mut self, folder: &Path, scheme: Option<&LabelScheme>) {
         let data_set = match unet3d_train::dataset::find(folder, scheme) {
@@ -198,6 +206,7 @@ impl Examination {
             Err(error) => return self.error(format!("{error:#}")),
         };
         self.volumes += 1;
+        self.notes(&label_volume);
         if let Some(volume) = &volume
             && let Err(error) = same_shape(&label_volume, &source, volume, &image.source())
         {
@@ -232,6 +241,7 @@ impl Examination {
             }
         };
         self.volumes += 1;
+        self.notes(&volume);
         for (channel, range) in ranges(&volume).iter().enumerate() {
             if range.not_finite > 0 {
                 self.error(format!(

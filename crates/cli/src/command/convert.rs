@@ -49,6 +49,7 @@ impl Convert {
         let console = Console::new(self.json.json);
         output::check_volume(&self.out, &[&self.input])?;
         let mut volume = unet3d_volume::read(&self.input)?;
+        console.notes(&volume.notes);
         if let Some(ranges) = self.crop {
             volume = volume
                 .crop(ranges)

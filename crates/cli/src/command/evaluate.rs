@@ -316,6 +316,8 @@ impl File {
         let (prediction_source, source) = (prediction.source(), truth.source());
         let predicted = prediction.read()?;
         let truth = truth.read()?;
+        console.notes(&predicted.notes);
+        console.notes(&truth.notes);
         same_shape(&predicted, &prediction_source, &truth, &source)?;
         let mut dense = LabelScheme {
             classes: classes.to_vec(),

@@ -211,6 +211,9 @@ impl Fill {
         let labels = Item::of(&self.labels).read()?;
         let source = self.labels.display().to_string();
         same_shape(&labels, &source, &image, &self.image.display().to_string())?;
+        let console = Console::new(self.json.json);
+        console.notes(&image.notes);
+        console.notes(&labels.notes);
         Ok((image, labels))
     }
 }

@@ -39,7 +39,7 @@ impl Info {
         let (object, lines) = match &self.path {
             None => program()?,
             Some(path) if is_model(path) => model(path)?,
-            Some(path) => volume(path)?,
+            Some(path) => volume(path, console)?,
         };
         for (name, value) in &lines {
             if value.contains('\n') {
@@ -173,8 +173,9 @@ fn trained(record: &Value) -> String {
     }
 }
 
-fn volume(path: &Path) -> anyhow::Result<Facts> {
+fn volume(path: &Path, console: Console) -> anyhow::Result<Facts> {
     let volume = unet3d_volume::read(path)?;
+    console.notes(&volume.notes);
     let Geometry {
         shape,
         spacing_mm,

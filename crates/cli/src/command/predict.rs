@@ -138,6 +138,7 @@ impl Predict {
         for job in &jobs {
             let source = job.item.source();
             let volume = job.item.read()?;
+            console.notes(&volume.notes);
             for (_, path) in job.outputs() {
                 unet3d_volume::check_shape(path, volume.geometry.shape)?;
             }

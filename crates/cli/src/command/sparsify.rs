@@ -63,6 +63,7 @@ impl Sparsify {
         output::check_volume(out, &[&self.labels])?;
         let source = self.labels.display().to_string();
         let volume = unet3d_volume::read(&self.labels)?;
+        console.notes(&volume.notes);
         let scheme = LabelScheme {
             classes: self.classes.clone(),
             annotated: match self.unlabeled {

@@ -96,6 +96,8 @@ impl Suggest {
         let (model, _) = model_file::read(&self.model)?;
         let image = Item::of(&self.image).read()?;
         let volume = Item::of(&self.labels).read()?;
+        console.notes(&image.notes);
+        console.notes(&volume.notes);
         let (image_source, source) = (
             self.image.display().to_string(),
             self.labels.display().to_string(),

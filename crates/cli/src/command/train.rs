@@ -189,6 +189,9 @@ impl Train {
             ..HeldOut::default()
         };
         same_channels(training.iter().chain(&held_out.cases))?;
+        for case in training.iter().chain(&held_out.cases) {
+            console.notes(&case.notes);
+        }
         let mut how = data_set.how_split.clone();
         if held_out.cases.is_empty() {
             held_out = HeldOut::slices_of(&mut training)?;

@@ -120,6 +120,7 @@ mod tests {
             geometry,
             channels: 1,
             samples: Samples::U8(gray),
+            notes: Vec::new(),
         };
         (image, labels)
     }

@@ -29,6 +29,7 @@ use super::{Batch, BatchError, Recipe};
 /// let case = Case {
 ///     name: "example".into(),
 ///     subject: None,
+///     notes: Vec::new(),
 ///     image: Image {
 ///         geometry: geometry.clone(),
 ///         channels: 1,

@@ -16,6 +16,7 @@ fn recipe() -> Recipe {
         Case {
             name: format!("case {case}"),
             subject: None,
+            notes: Vec::new(),
             image: Image {
                 channels: 2,
                 voxels: (0..voxels * 2).map(|i| (i * 31 % 97) as f32).collect(),

@@ -33,9 +33,12 @@ impl DataSet {
         };
         let volume = read_channels(&files.images)?;
         let image = Image::from_volume(&volume, normalise).map_err(in_case)?;
-        drop(volume);
-        let labels = self.labels(files)?;
+        let mut notes = volume.notes;
+        drop(volume.samples);
+        let (labels, of_labels) = self.labels(files)?;
+        notes.extend(of_labels);
         let mut case = Case::new(&files.name, image, labels)?;
+        case.notes = notes;
         case.subject.clone_from(&files.subject);
         Ok(case)
     }
@@ -62,15 +65,14 @@ impl DataSet {
         Ok(())
     }
 
-    fn labels(&self, files: &CaseFiles) -> Result<Labels, Error> {
+    /// The labels of a case, and what was noticed while reading them.
+    fn labels(&self, files: &CaseFiles) -> Result<(Labels, Vec<String>), Error> {
         let (volume, scheme, mask) = self.open_labels(files)?;
         let source = files.labels.display().to_string();
-        Ok(Labels::from_volume(
-            &volume,
-            &scheme,
-            mask.as_ref(),
-            &source,
-        )?)
+        let labels = Labels::from_volume(&volume, &scheme, mask.as_ref(), &source)?;
+        let mut notes = volume.notes;
+        notes.extend(mask.into_iter().flat_map(|mask| mask.notes));
+        Ok((labels, notes))
     }
 
     /// The label volume of a case, the scheme with the case's own mask, and the
@@ -107,6 +109,7 @@ pub fn read_channels(paths: &[PathBuf]) -> Result<Volume, Error> {
     let geometry = first.geometry.clone();
     let mut channels = first.channels;
     let mut samples = first.samples.to_f32();
+    let mut notes = first.notes;
     for path in rest {
         let next = unet3d_volume::read(path)?;
         if next.geometry.shape != geometry.shape {
@@ -122,7 +125,10 @@ pub fn read_channels(paths: &[PathBuf]) -> Result<Volume, Error> {
         }
         channels += next.channels;
         samples.extend(next.samples.to_f32());
+        notes.extend(next.notes);
     }
     let volume: Result<_, VolumeError> = Volume::new(geometry, channels, Samples::F32(samples));
-    Ok(volume?)
+    let mut volume = volume?;
+    volume.notes = notes;
+    Ok(volume)
 }

@@ -56,6 +56,7 @@ pub(super) fn with_labels(case: &Case, labels: Labels) -> Case {
     Case {
         name: case.name.clone(),
         subject: case.subject.clone(),
+        notes: Vec::new(),
         image: case.image.clone(),
         labels,
     }

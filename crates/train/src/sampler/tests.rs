@@ -21,6 +21,7 @@ fn case(shape: [usize; 3], label: impl Fn([usize; 3]) -> Option<usize>) -> Case 
     Case {
         name: "case".into(),
         subject: None,
+        notes: Vec::new(),
         image: Image {
             channels: 1,
             voxels: vec![0.0; geometry.voxels()],

@@ -39,12 +39,17 @@ const START_BYTES: u64 = 1024;
 /// ```
 pub fn read(path: &Path) -> Result<Volume, Error> {
     let source = Source::look_at(path)?;
-    FORMATS
+    let mut volume = FORMATS
         .iter()
         .find(|format| format.recognises(&source))
         .or_else(|| FORMATS.iter().find(|f| has_extension(path, f.extensions())))
         .ok_or_else(|| unknown(path, |f| f.extensions()))?
-        .read(path)
+        .read(path)?;
+    // Formats note what they see, the path is added once for all of them.
+    for note in &mut volume.notes {
+        *note = format!("{}: {note}", path.display());
+    }
+    Ok(volume)
 }
 
 /// Writes a volume in the format that the name asks for: everything into a

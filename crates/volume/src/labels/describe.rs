@@ -194,6 +194,7 @@ mod tests {
             geometry: Geometry::of_shape(shape),
             channels: 1,
             samples: Samples::I32(values),
+            notes: Vec::new(),
         }
     }
 
@@ -239,6 +240,7 @@ mod tests {
             geometry: Geometry::of_shape([1, 1, 2]),
             channels: 1,
             samples: Samples::F32(vec![0.0, 0.25]),
+            notes: Vec::new(),
         };
         let text = describe_values(&v, "a.nii").unwrap_err().to_string();
         assert!(

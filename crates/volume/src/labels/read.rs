@@ -262,6 +262,7 @@ mod tests {
             geometry: Geometry::of_shape(shape),
             channels: 1,
             samples,
+            notes: Vec::new(),
         }
     }
 

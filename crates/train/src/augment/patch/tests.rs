@@ -27,6 +27,7 @@ fn case(shape: [usize; 3], channels: usize, label: impl Fn([usize; 3]) -> Label)
     Case {
         name: "numbers".into(),
         subject: None,
+        notes: Vec::new(),
         image: Image {
             geometry: geometry.clone(),
             channels,
