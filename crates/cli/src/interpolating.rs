@@ -12,15 +12,13 @@ use unet3d_volume::{Label, Labels, Volume};
 
 use crate::command::End;
 use crate::command::evaluate::class_table;
-use crate::command::info::spacing;
 use crate::console::{self, Console};
-use crate::filling::{annotated_slices, capital, named_slices};
-use crate::report::{self, Quality, Report, Slices};
-use crate::{output, parse};
+use crate::filling::{capital, named_slices};
+use crate::{output, report};
 
 /// Why the score is below what to expect: a slice held out lies a whole gap away
 /// from the next, a voxel between slices at most half of one.
-const RATHER_LOW: &str =
+pub(crate) const RATHER_LOW: &str =
     "This is rather low: once all slices are used, no voxel is as far from one as these were.";
 
 /// A checked fill without a network.
@@ -63,7 +61,7 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
         Some((_, trial)) => with_slices_of(&result.labels, trial, &result.held_out),
         None => result.labels.voxels.clone(),
     };
-    let page = page(job, &result, &shown, elapsed_s);
+    let page = report::of_interpolation::page(job, &result, &shown, elapsed_s);
     output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
 
     let expected = expected(&result);
@@ -108,7 +106,7 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
     Ok(End::Done)
 }
 
-fn expected(result: &Interpolated) -> Option<&Scores> {
+pub(crate) fn expected(result: &Interpolated) -> Option<&Scores> {
     result.expected.as_ref().map(|(report, _)| &report.overall)
 }
 
@@ -124,7 +122,7 @@ fn with_slices_of(labels: &Labels, other: &Labels, slices: &[Vec<usize>; 3]) -> 
     out
 }
 
-fn written(paths: &Paths) -> Vec<(String, String)> {
+pub(crate) fn written(paths: &Paths) -> Vec<(String, String)> {
     [
         (&paths.out, "the segmentation of every voxel"),
         (
@@ -136,7 +134,7 @@ fn written(paths: &Paths) -> Vec<(String, String)> {
     .into()
 }
 
-fn next(job: &Interpolating) -> Vec<(String, String)> {
+pub(crate) fn next(job: &Interpolating) -> Vec<(String, String)> {
     let Paths {
         image, labels, out, ..
     } = &job.paths;
@@ -150,104 +148,4 @@ fn next(job: &Interpolating) -> Vec<(String, String)> {
             job.scheme_flags
         ),
     )]
-}
-
-/// All that the report shows; `shown` is the result that the pictures show.
-fn page<'a>(
-    job: &'a Interpolating,
-    result: &'a Interpolated,
-    shown: &'a [Label],
-    elapsed_s: f64,
-) -> Report<'a> {
-    let (image, labels) = (&job.image, &job.labels);
-    let annotated = annotated_slices(labels, &result.held_out);
-    let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
-    let expected = expected(result);
-    let name = job.paths.image.file_name().unwrap_or_default();
-    Report {
-        title: format!("{}, filled by interpolation", name.to_string_lossy()),
-        summary: format!(
-            "Every one of {} voxels, from the {} of them that were annotated. Nothing was learned and \
-             the image was not looked at: shapes were interpolated between the annotated slices.",
-            console::count(labels.voxels.len() as u64),
-            console::percent(share)
-        ),
-        program: format!(
-            "Written by unet3d {}: shape-based interpolation, after Raya and Udupa (1990) and \
-             Herman, Zheng and Bucholtz (1992), in up to three directions. \
-             This file holds everything it shows.",
-            env!("CARGO_PKG_VERSION")
-        ),
-        facts: facts(job, &annotated, share, elapsed_s),
-        classes: &labels.classes,
-        slices: Slices {
-            image,
-            annotation: &labels.voxels,
-            result: shown,
-            uncertainty: None,
-            truth: None,
-            annotated,
-            held_out: result.held_out.clone(),
-        },
-        quality: Quality {
-            measured_on: match expected {
-                Some(_) => format!(
-                    "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
-                     {RATHER_LOW}",
-                    named_slices(&result.held_out)
-                ),
-                None => "Not measured: no annotated slice could be spared. Annotate three or more in one \
-                         direction, and the next run will say how good it is."
-                    .into(),
-            },
-            mean_iou: expected.and_then(|s| s.mean_iou),
-            interval: None,
-            classes: expected.map_or_else(Vec::new, |s| {
-                let scores = s.classes.iter();
-                scores.map(|c| (c.iou, c.dice, c.voxels)).collect()
-            }),
-        },
-        trust: None,
-        losses: Vec::new(),
-        scores: Vec::new(),
-        written: written(&job.paths),
-        next: next(job),
-    }
-}
-
-fn facts(
-    job: &Interpolating,
-    annotated: &[Vec<usize>; 3],
-    share: f64,
-    elapsed_s: f64,
-) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
-    let geometry = &job.image.geometry;
-    let slices: Vec<String> = (0..3)
-        .map(|a| format!("{} across {}", annotated[a].len(), parse::AXES[a]))
-        .collect();
-    vec![
-        (
-            "Volume",
-            vec![
-                ("image", job.paths.image.display().to_string()),
-                (
-                    "voxels",
-                    format!("{} (z, y, x)", console::shape(geometry.shape)),
-                ),
-                ("spacing", spacing(geometry.spacing_mm)),
-                ("labels", job.paths.labels.display().to_string()),
-                (
-                    "annotated",
-                    format!("{} of the voxels", console::percent(share)),
-                ),
-            ],
-        ),
-        (
-            "Interpolation",
-            vec![
-                ("annotated slices", slices.join(", ")),
-                ("took", console::duration(elapsed_s)),
-            ],
-        ),
-    ]
 }

@@ -5,6 +5,10 @@
 //! expected quality in plain words; pictures are inside the file, nothing is
 //! loaded from anywhere, so it can be mailed or archived.
 
+pub(crate) mod of_fill;
+
+pub(crate) mod of_interpolation;
+
 mod html;
 
 mod picture;
@@ -29,7 +33,7 @@ pub(crate) struct Report<'a> {
     /// What the program says of itself at the foot.
     pub(crate) program: String,
     /// Facts in groups: heading, then name and value of each.
-    pub(crate) facts: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    pub(crate) facts: Facts,
     /// The classes in order of their index.
     pub(crate) classes: &'a [Class],
     /// The volumes that the pictures are cut from.
@@ -47,6 +51,9 @@ pub(crate) struct Report<'a> {
     /// What to do next: a sentence and a command.
     pub(crate) next: Vec<(String, String)>,
 }
+
+/// Facts in groups: heading, then name and value of each.
+pub(crate) type Facts = Vec<(&'static str, Vec<(&'static str, String)>)>;
 
 /// The volumes that pictures are cut from, all of one shape.
 pub(crate) struct Slices<'a> {

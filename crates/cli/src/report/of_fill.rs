@@ -1,0 +1,237 @@
+//! What the report of `fill` and `demo` shows, gathered from the run.
+
+use unet3d_kernels::{Isa, Threads};
+use unet3d_metrics::Scores;
+use unet3d_train::fill::FillResult;
+
+use super::{Facts, Quality, Report, Slices, Trust};
+use crate::command::info::spacing;
+use crate::filling::{
+    Filling, PHANTOM_TITLE, annotated_slices, beside, capital, next, slices_held_out, written,
+};
+use crate::watch::Watch;
+use crate::{console, expectation};
+
+/// All that the report shows.
+pub(crate) fn page<'a>(
+    filling: &'a Filling,
+    result: &'a FillResult,
+    measured: Option<&Scores>,
+    watch: &'a Watch,
+    machine: (&Threads, Isa),
+    elapsed_s: f64,
+) -> Report<'a> {
+    let paths = &filling.paths;
+    let (image, labels) = (&filling.image, &filling.labels);
+    let annotated = annotated_slices(labels, &result.held_out);
+    let counts = annotated.clone().map(|a| a.len());
+    let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
+    let slices: usize = counts.iter().sum();
+    let from = if slices == 0 {
+        format!(
+            "{} of the voxels, which were annotated",
+            console::percent(share)
+        )
+    } else {
+        format!(
+            "{slices} annotated slices ({} across z, {} across y, {} across x)",
+            counts[0], counts[1], counts[2]
+        )
+    };
+    let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
+    let quality = Quality {
+        measured_on: [
+            Some(measured_on(result, measured)),
+            result.expected.as_ref().and_then(expectation::not_shown),
+            beside(result),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" "),
+        mean_iou: shown.and_then(|s| s.mean_iou),
+        interval: (result.expected.as_ref())
+            .filter(|_| measured.is_none())
+            .and_then(|e| e.interval),
+        classes: shown.map_or_else(Vec::new, |s| {
+            s.classes
+                .iter()
+                .map(|c| (c.iou, c.dice, c.voxels))
+                .collect()
+        }),
+    };
+    Report {
+        title: if measured.is_some() {
+            PHANTOM_TITLE.into()
+        } else {
+            format!(
+                "{}, filled",
+                paths
+                    .image
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+            )
+        },
+        summary: format!(
+            "Every one of {} voxels, learned from {from}.",
+            console::count(labels.voxels.len() as u64)
+        ),
+        program: format!(
+            "Written by unet3d {}: 3D segmentation from sparse annotation, after Cicek et al., MICCAI 2016. \
+             This file holds everything it shows.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        facts: facts(filling, result, watch, machine, share, elapsed_s),
+        classes: &labels.classes,
+        slices: Slices {
+            image,
+            annotation: &labels.voxels,
+            result: &result.labels.voxels,
+            uncertainty: result.uncertainty.as_deref(),
+            truth: filling.truth.as_ref().map(|t| &t.voxels[..]),
+            annotated,
+            held_out: result.held_out.clone(),
+        },
+        quality,
+        trust: result.expected.as_ref().map(|expected| Trust {
+            sentence: expectation::trust(expected),
+            before: &expected.reliability_before,
+            after: &expected.reliability_after,
+        }),
+        // Of the result, not of the watch: a resumed run began before it.
+        losses: result
+            .curve
+            .iter()
+            .map(|s| (s.step, s.loss.total as f32))
+            .collect(),
+        scores: result
+            .validations
+            .iter()
+            .filter_map(|v| Some((v.step, v.mean_iou?)))
+            .collect(),
+        written: written(paths, measured.is_some()),
+        next: next(filling, measured.is_some()),
+    }
+}
+
+fn measured_on(result: &FillResult, measured: Option<&Scores>) -> String {
+    let expected = result.expected.as_ref();
+    match (measured, expected) {
+        (Some(measured), Some(expected)) => format!(
+            "Measured on the {} voxels that were not annotated, against the phantom's own truth. {} alone, \
+             as without a truth, would have said {}.",
+            console::count(measured.voxels),
+            capital(&slices_held_out(result)),
+            expectation::mean_iou(expected),
+        ),
+        (Some(measured), None) => format!(
+            "Measured on the {} voxels that were not annotated, against the phantom's own truth.",
+            console::count(measured.voxels)
+        ),
+        (None, Some(expected)) => format!(
+            "{} To be expected of the voxels that nobody annotated, judging by {}, which the network did not \
+             learn from. Parts that look unlike anything annotated may come out worse.",
+            expectation::interval(expected),
+            slices_held_out(result)
+        ),
+        (None, None) => "Not measured: no annotated slice could be spared, all were needed to learn from. \
+             Annotate further slices, three or more in one direction, and the next run will say how good it is. Until then, judge by the pictures below."
+            .into(),
+    }
+}
+
+fn facts(
+    filling: &Filling,
+    result: &FillResult,
+    watch: &Watch,
+    (threads, isa): (&Threads, Isa),
+    share: f64,
+    elapsed_s: f64,
+) -> Facts {
+    let (image, labels) = (&filling.image, &filling.labels);
+    let (network, pipeline) = (&result.model.network, &result.model.pipeline);
+    let counts = labels.class_voxels();
+    let classes: Vec<String> = labels
+        .classes
+        .iter()
+        .zip(&counts)
+        .map(|(class, n)| format!("{} {}", console::count(*n as u64), class.name))
+        .collect();
+    let config = &filling.config;
+    let preset = match config.network {
+        Some(_) => "as configured".to_owned(),
+        None => config.preset.to_string(),
+    };
+    let memory = watch
+        .needs
+        .map_or_else(String::new, |n| console::bytes(n.peak_bytes()));
+    vec![
+        (
+            "Volume",
+            vec![
+                ("image", filling.paths.image.display().to_string()),
+                (
+                    "voxels",
+                    format!(
+                        "{} (z, y, x), {} channel{}, {}",
+                        console::shape(image.geometry.shape),
+                        image.channels,
+                        if image.channels == 1 { "" } else { "s" },
+                        image.type_name()
+                    ),
+                ),
+                ("spacing", spacing(image.geometry.spacing_mm)),
+                ("labels", filling.paths.labels.display().to_string()),
+                (
+                    "annotated",
+                    format!(
+                        "{} of the voxels: {}",
+                        console::percent(share),
+                        classes.join(", ")
+                    ),
+                ),
+            ],
+        ),
+        (
+            "Network",
+            vec![
+                ("preset", preset),
+                (
+                    "parameters",
+                    console::count(network.parameter_count() as u64),
+                ),
+                ("levels", network.config().levels.len().to_string()),
+                (
+                    "patch",
+                    format!("{} voxels", console::shape(pipeline.patch)),
+                ),
+            ],
+        ),
+        (
+            "Training",
+            vec![
+                ("steps", console::count(result.steps)),
+                (
+                    "ended",
+                    if result.stopped {
+                        "by the user".into()
+                    } else {
+                        "as planned".into()
+                    },
+                ),
+                ("training", console::duration(result.training_s)),
+                ("in all", console::duration(elapsed_s)),
+                ("seed", config.seed.to_string()),
+            ],
+        ),
+        (
+            "Machine",
+            vec![
+                ("threads", threads.count().to_string()),
+                ("instructions", isa.name().to_owned()),
+                ("memory planned", memory),
+            ],
+        ),
+    ]
+}
