@@ -532,6 +532,7 @@ fn labels_of_several_channels() {
         geometry: Geometry::of_shape(SHAPE),
         channels: 2,
         samples: Samples::F32([a, b].concat()),
+        scaling: None,
         notes: Vec::new(),
     };
     folder.volume("two.nii", &two);

@@ -22,6 +22,7 @@ fn cube(z: usize) -> Volume {
         samples: Samples::U8(voxels.collect()),
         channels: 1,
         geometry,
+        scaling: None,
         notes: Vec::new(),
     }
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::Scaling;
+
 /// Why a volume could not be read, written or interpreted.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -74,8 +76,8 @@ pub enum Error {
     #[error(
         "the sample at channel {channel}, z {}, y {}, x {} is {value}, label values must be \
          whole numbers from -2^63 to 2^63 - 1. The file may be an image or probabilities instead \
-         of labels, or it was resampled with interpolation: resample labels with nearest neighbour.",
-        .at[0], .at[1], .at[2]
+         of labels, or it was resampled with interpolation: resample labels with nearest neighbour.{}",
+        .at[0], .at[1], .at[2], of_scaling(.scaling.as_ref())
     )]
     NotWhole {
         /// The value found.
@@ -84,7 +86,19 @@ pub enum Error {
         channel: usize,
         /// `[z, y, x]` of the voxel.
         at: [usize; 3],
+        /// The scaling of the file's header.
+        scaling: Option<Scaling>,
     },
+}
+
+/// What a scaling has to do with a value that is not whole; empty where there is none.
+pub(crate) fn of_scaling(scaling: Option<&Scaling>) -> String {
+    scaling.map_or_else(String::new, |scaling| {
+        format!(
+            " Its header scales what is stored ({scaling}); the value is further from a whole number \
+             than this scaling rounds. Where that was not meant, store labels without scaling."
+        )
+    })
 }
 
 impl Error {

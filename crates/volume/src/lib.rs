@@ -9,6 +9,7 @@
 mod error;
 mod format;
 mod samples;
+mod scaling;
 pub mod volume;
 
 pub mod normalise;
@@ -26,4 +27,5 @@ pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::Normalise;
 pub use phantom::Phantom;
 pub use samples::{NumberType, Samples};
+pub use scaling::Scaling;
 pub use volume::{Geometry, Image, Volume};

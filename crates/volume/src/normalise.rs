@@ -302,6 +302,7 @@ mod tests {
             geometry: Geometry::of_shape([1, 1, voxels]),
             channels,
             samples,
+            scaling: None,
             notes: Vec::new(),
         }
     }
@@ -417,6 +418,7 @@ mod tests {
             geometry: Geometry::of_shape([1, 2, 3]),
             channels: 2,
             samples: Samples::F64(values),
+            scaling: None,
             notes: Vec::new(),
         };
         let text = Image::from_volume(&v, &Normalise::None)

@@ -187,20 +187,6 @@ impl Samples {
         each_samples!(self, values => values.iter().map(|v| v.as_f64()).collect())
     }
 
-    /// Calls `visit(index, value)` for each sample in order.
-    ///
-    /// # Errors
-    /// The index of the first sample that is not a whole number in the range
-    /// of i64.
-    pub fn for_each_whole(&self, mut visit: impl FnMut(usize, i64)) -> Result<(), usize> {
-        each_samples!(self, values => {
-            for (index, value) in values.iter().enumerate() {
-                visit(index, value.whole().ok_or(index)?);
-            }
-            Ok(())
-        })
-    }
-
     /// Sample `index` as text, in full precision.
     ///
     /// # Panics
@@ -301,11 +287,14 @@ sample!(i32, I32, |v| Some(v.into()));
 sample!(u64, U64, |v| i64::try_from(v).ok());
 sample!(i64, I64, Some);
 sample!(f32, F32, |v| f64::from(v).whole());
-// 2^63 is the first f64 that i64 cannot hold; -2^63 is one that it can.
-sample!(f64, F64, |v| (v.fract() == 0.0
-    && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0)
-        .contains(&v))
-.then_some(v as i64));
+sample!(f64, F64, whole);
+
+/// `value` as a whole number, if it is one and fits.
+pub(crate) fn whole(value: f64) -> Option<i64> {
+    // 2^63 is the first f64 that i64 cannot hold; -2^63 is one that it can.
+    const FITTING: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    (value.fract() == 0.0 && FITTING.contains(&value)).then_some(value as i64)
+}
 
 /// Bytes of `count` samples, as an error where that exceeds the address space.
 pub(crate) fn sample_count(channels: usize, shape: [usize; 3]) -> Result<usize, Error> {
@@ -339,7 +328,6 @@ mod tests {
         );
         assert_eq!(Samples::F64(vec![2f64.powi(63)]).i64_at(0), None);
         assert_eq!(Samples::U64(vec![u64::MAX]).i64_at(0), None);
-        assert_eq!(samples.for_each_whole(|_, _| ()), Err(2));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A volume: samples, shape, spacing, orientation and channels.
 
-use crate::Error;
+use std::ops::ControlFlow;
+
 pub use crate::samples::{NumberType, Samples};
-use crate::samples::{Sample, each_type, sample_count};
+use crate::samples::{Sample, each_samples, each_type, sample_count};
+use crate::{Error, Scaling};
 
 /// Where the voxels of a volume are.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,9 @@ pub struct Volume {
     pub channels: usize,
     /// `[c, z, y, x]`, `channels * geometry.voxels()` of them.
     pub samples: Samples,
+    /// The scaling that the file's header names and that is applied already: how
+    /// exactly the samples give what was written. `None` where there is none.
+    pub scaling: Option<Scaling>,
     /// What was noticed while reading and a person should be told: a sentence
     /// each that begins with the path, as errors do. Empty for most files.
     pub notes: Vec<String>,
@@ -141,6 +146,7 @@ impl Volume {
             geometry,
             channels,
             samples,
+            scaling: None,
             notes: Vec::new(),
         })
     }
@@ -192,7 +198,10 @@ impl Volume {
             world_from_volume,
             ..self.geometry
         };
-        Self::new(geometry, self.channels, samples)
+        Ok(Self {
+            scaling: self.scaling,
+            ..Self::new(geometry, self.channels, samples)?
+        })
     }
 
     /// Name of the sample type: `uint8`, `float32` and so on.
@@ -206,7 +215,9 @@ impl Volume {
         ((channel * depth + z) * height + y) * width + x
     }
 
-    /// All samples as whole numbers, `[c, z, y, x]`: the values of a label image.
+    /// All samples as whole numbers, `[c, z, y, x]`: the values of a label image. A
+    /// value is whole within the precision of the header's [`Scaling`], where there
+    /// is one.
     ///
     /// # Errors
     /// [`Error::NotWhole`] with the first sample that is not one.
@@ -221,14 +232,49 @@ impl Volume {
     ///
     /// # Errors
     /// [`Error::NotWhole`] with the first sample that is not one.
-    pub fn for_each_integer(&self, visit: impl FnMut(usize, i64)) -> Result<(), Error> {
-        self.samples.for_each_whole(visit).map_err(|index| {
-            let voxels = self.geometry.voxels();
-            Error::NotWhole {
-                value: self.samples.text_at(index),
-                channel: index / voxels,
-                at: self.geometry.position(index % voxels),
+    pub fn for_each_integer(&self, mut visit: impl FnMut(usize, i64)) -> Result<(), Error> {
+        let found = self.try_each_whole(|index, value| match value {
+            Some(value) => {
+                visit(index, value);
+                ControlFlow::Continue(())
             }
+            None => ControlFlow::Break(index),
+        });
+        match found {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(index) => {
+                let voxels = self.geometry.voxels();
+                Err(Error::NotWhole {
+                    value: self.samples.text_at(index),
+                    channel: index / voxels,
+                    at: self.geometry.position(index % voxels),
+                    scaling: self.scaling,
+                })
+            }
+        }
+    }
+
+    /// Calls `visit(index, value)` with every sample in order, until it breaks off:
+    /// as a whole number within the precision of the scaling, or `None`. All that
+    /// reads labels comes through here.
+    pub(crate) fn try_each_whole<B>(
+        &self,
+        mut visit: impl FnMut(usize, Option<i64>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        each_samples!(&self.samples, values => {
+            match self.scaling {
+                None => {
+                    for (index, value) in values.iter().enumerate() {
+                        visit(index, value.whole())?;
+                    }
+                }
+                Some(scaling) => {
+                    for (index, value) in values.iter().enumerate() {
+                        visit(index, scaling.whole(value.as_f64()))?;
+                    }
+                }
+            }
+            ControlFlow::Continue(())
         })
     }
 }

@@ -127,6 +127,7 @@ mod tests {
             geometry,
             channels: 1,
             samples: Samples::U8(gray),
+            scaling: None,
             notes: Vec::new(),
         };
         (image, labels)

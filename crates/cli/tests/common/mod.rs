@@ -141,6 +141,7 @@ pub(crate) fn blobs(shape: [usize; 3], seed: usize) -> (Volume, Volume) {
         geometry: geometry.clone(),
         channels: 1,
         samples,
+        scaling: None,
         notes: Vec::new(),
     };
     (volume(Samples::U8(gray)), volume(Samples::U8(labels)))

@@ -55,9 +55,7 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
         }
         .into());
     }
-    let mut found: Vec<_> = values_of(&volume.samples, |_, _| true)
-        .into_iter()
-        .collect();
+    let mut found: Vec<_> = values_of(volume, |_, _| true).into_iter().collect();
     let distinct = found.len();
     found.sort_by_key(|&(value, seen)| (std::cmp::Reverse(seen.count), value));
     found.truncate(SHOWN);
@@ -66,7 +64,7 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
     let mut held = vec![shape.map(|n| vec![false; n]); found.len() + 1];
     let painted = found.len();
     let mut last = (found[0].0, 0);
-    for_each_value(&volume.samples, |i, value| {
+    for_each_value(volume, |i, value| {
         if value != last.0 {
             let shown = found.iter().position(|&(v, _)| v == value);
             last = (value, shown.unwrap_or(usize::MAX));
@@ -194,6 +192,7 @@ mod tests {
             geometry: Geometry::of_shape(shape),
             channels: 1,
             samples: Samples::I32(values),
+            scaling: None,
             notes: Vec::new(),
         }
     }
@@ -240,6 +239,7 @@ mod tests {
             geometry: Geometry::of_shape([1, 1, 2]),
             channels: 1,
             samples: Samples::F32(vec![0.0, 0.25]),
+            scaling: None,
             notes: Vec::new(),
         };
         let text = describe_values(&v, "a.nii").unwrap_err().to_string();

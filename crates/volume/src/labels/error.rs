@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::Class;
 use super::scheme::axis_name;
+use crate::Scaling;
+use crate::error::of_scaling;
 
 /// What can be wrong with a label image or its scheme.
 ///
@@ -32,13 +34,15 @@ pub enum LabelsError {
     },
     /// A value that is no whole number.
     #[error(
-        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels), label values must be whole numbers. The file may hold probabilities, or was resampled with interpolation; give class numbers (resample labels by nearest neighbour)."
+        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels), label values must be whole numbers. The file may hold probabilities, or was resampled with interpolation; give class numbers (resample labels by nearest neighbour).{}",
+        of_scaling(.scaling.as_ref())
     )]
     NotWhole {
         source_name: String,
         value: String,
         position: [usize; 3],
         count: usize,
+        scaling: Option<Scaling>,
     },
     /// A value that is not a class of the scheme.
     #[error(

@@ -100,7 +100,7 @@ fn annotated_values(
     scheme.check()?;
     check_whole(volume, source)?;
     let annotated = annotated_voxels(volume, &scheme.annotated, mask, source)?;
-    let found = values_of(&volume.samples, |i, _| annotated[i]);
+    let found = values_of(volume, |i, _| annotated[i]);
     if found.is_empty() {
         return Err(nothing_annotated(&scheme.annotated, source));
     }
@@ -119,10 +119,10 @@ fn annotated_voxels(
     match annotated {
         Annotated::Dense => out.fill(true),
         Annotated::Except(unlabeled) => {
-            for_each_value(&volume.samples, |i, value| out[i] = value != *unlabeled);
+            for_each_value(volume, |i, value| out[i] = value != *unlabeled);
         }
         Annotated::PaintedSlices(axes) => {
-            for_each_value(&volume.samples, |i, value| out[i] = value != 0);
+            for_each_value(volume, |i, value| out[i] = value != 0);
             let taken = painted_slices(&out, shape, axes)
                 .map_err(|ambiguous| ambiguous.into_error(source, &annotated.flag()))?;
             for (i, out) in out.iter_mut().enumerate() {
@@ -144,7 +144,7 @@ fn annotated_voxels(
                 });
             }
             check_whole(mask, &path.display().to_string())?;
-            for_each_value(&mask.samples, |i, value| out[i] = value != 0);
+            for_each_value(mask, |i, value| out[i] = value != 0);
         }
     }
     Ok(out)
@@ -203,7 +203,7 @@ fn to_labels(volume: &Volume, annotated: &[bool], classes: &[Class]) -> Vec<Labe
     let mut out = vec![Label::UNLABELED; annotated.len()];
     // Neighbours mostly have the same value: look up only where it changes.
     let mut last = by_value[0];
-    for_each_value(&volume.samples, |i, value| {
+    for_each_value(volume, |i, value| {
         if annotated[i] {
             if value != last.0
                 && let Ok(k) = by_value.binary_search_by_key(&value, |&(v, _)| v)
@@ -262,6 +262,7 @@ mod tests {
             geometry: Geometry::of_shape(shape),
             channels: 1,
             samples,
+            scaling: None,
             notes: Vec::new(),
         }
     }

@@ -1,11 +1,11 @@
 //! The values of a label image: whole numbers, where they first occur and how often.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::LabelsError;
-use crate::samples::{Sample, each_samples};
+use crate::Volume;
 use crate::volume::position;
-use crate::{Samples, Volume};
 
 /// Where a value was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,39 +26,45 @@ pub(super) fn check_whole(volume: &Volume, source: &str) -> Result<(), LabelsErr
         });
     }
     let expected = volume.geometry.voxels();
-    each_samples!(&volume.samples, s => {
-        if s.len() != expected {
-            return Err(LabelsError::Length {
-                source_name: source.into(),
-                found: s.len(),
-                expected,
-            });
+    let found = volume.samples.len();
+    if found != expected {
+        return Err(LabelsError::Length {
+            source_name: source.into(),
+            found,
+            expected,
+        });
+    }
+    let (mut first, mut count) = (None, 0);
+    let _ = volume.try_each_whole(|i, value| {
+        if value.is_none() {
+            first.get_or_insert(i);
+            count += 1;
         }
-        let Some(first) = s.iter().position(|v| v.whole().is_none()) else {
-            return Ok(());
-        };
-        Err(LabelsError::NotWhole {
+        ControlFlow::<()>::Continue(())
+    });
+    match first {
+        None => Ok(()),
+        Some(first) => Err(LabelsError::NotWhole {
             source_name: source.into(),
             value: volume.samples.text_at(first),
             position: position(first, volume.geometry.shape),
-            count: s.iter().filter(|v| v.whole().is_none()).count(),
-        })
-    })
+            count,
+            scaling: volume.scaling,
+        }),
+    }
 }
 
-/// Calls `f(index, value)` for every voxel in order. The samples must have
-/// passed [`check_whole`].
-pub(super) fn for_each_value(samples: &Samples, mut f: impl FnMut(usize, i64)) {
-    each_samples!(samples, s => for (i, v) in s.iter().enumerate() {
-        f(i, v.whole().unwrap_or_default());
+/// Calls `f(index, value)` for every voxel in order. The volume must have passed
+/// [`check_whole`].
+pub(super) fn for_each_value(volume: &Volume, mut f: impl FnMut(usize, i64)) {
+    let _ = volume.try_each_whole(|i, value| {
+        f(i, value.unwrap_or_default());
+        ControlFlow::<()>::Continue(())
     });
 }
 
 /// The values of the voxels that `keep(index, value)` says, sorted.
-pub(super) fn values_of(
-    samples: &Samples,
-    keep: impl Fn(usize, i64) -> bool,
-) -> BTreeMap<i64, Seen> {
+pub(super) fn values_of(volume: &Volume, keep: impl Fn(usize, i64) -> bool) -> BTreeMap<i64, Seen> {
     let mut seen: BTreeMap<i64, Seen> = BTreeMap::new();
     // Neighbours mostly have the same value: runs are counted, then looked up.
     let mut run: Option<(i64, Seen)> = None;
@@ -69,7 +75,7 @@ pub(super) fn values_of(
                 .or_insert(part);
         }
     };
-    for_each_value(samples, |i, value| {
+    for_each_value(volume, |i, value| {
         if !keep(i, value) {
             return;
         }

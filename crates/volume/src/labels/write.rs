@@ -38,6 +38,7 @@ impl Labels {
             geometry: self.geometry.clone(),
             channels: 1,
             samples,
+            scaling: None,
             notes: Vec::new(),
         }
     }

@@ -108,6 +108,7 @@ impl Phantom {
             },
             channels,
             samples: Samples::U8(samples),
+            scaling: None,
             notes: Vec::new(),
         };
         (volume(3, image), volume(1, labels))

@@ -24,7 +24,7 @@ use self::header::{HEADER_BYTES, Header};
 use super::bytes::{DEFLATE_EXPANSION, read_samples, read_up_to, write_samples};
 use super::{Format, Source, atomic};
 use crate::samples::{NumberType, Samples, sample_count};
-use crate::{Error, Volume};
+use crate::{Error, Scaling, Volume};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const TRUNCATED: &str = "The file may be truncated: copy or download it again.";
@@ -205,11 +205,16 @@ fn read_data(
         io::copy(&mut stream.reader, &mut io::sink())
             .map_err(Error::io(path, "checking the compressed samples"))?;
     }
+    let of_integers = samples.number_type().is_integer();
+    let scaling = (header.scaling).map(|(slope, inter)| Scaling::new(slope, inter, of_integers));
     let samples = match header.scaling {
         Some((slope, intercept)) => scaled(&samples, slope, intercept),
         None => samples,
     };
-    Volume::new(header.geometry.clone(), header.channels, samples)
+    Ok(Volume {
+        scaling,
+        ..Volume::new(header.geometry.clone(), header.channels, samples)?
+    })
 }
 
 /// `sample * slope + intercept`: f32 where the samples fit it without loss, f64

@@ -300,6 +300,7 @@ fn slice_of(volume: &Volume, z: usize) -> Volume {
         },
         channels: volume.channels,
         samples,
+        scaling: None,
         notes: Vec::new(),
     }
 }
