@@ -8,6 +8,8 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Context;
 use serde::Serialize;
 
+pub(crate) use unet3d_volume::words::{count, counted};
+
 /// The two streams, and which of them takes what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
@@ -109,19 +111,6 @@ pub(crate) fn percent(share: f64) -> String {
 pub(crate) fn shape(shape: [usize; 3]) -> String {
     let [z, y, x] = shape;
     format!("{z} x {y} x {x}")
-}
-
-/// A count in groups of three digits: `19,069,955`.
-pub(crate) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Columns with the given alignment, two spaces apart; the first row is the

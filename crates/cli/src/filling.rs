@@ -1,7 +1,8 @@
 //! The job of `fill` and `demo`: train on the annotated slices, segment the
 //! volume, write the result, the model and the report, and say how good it is.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -16,10 +17,13 @@ use crate::arguments::Machine;
 use crate::command::End;
 use crate::command::evaluate::class_table;
 use crate::command::predict::write_map;
+use crate::command_line::CommandLine;
+use crate::comparison::{Comparison, Verdict};
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::output;
 use crate::report;
+use crate::results::Results;
 use crate::watch::Watch;
 use crate::{expectation, model_file, parse};
 
@@ -36,8 +40,8 @@ pub(crate) struct Filling {
     pub(crate) labels: Labels,
     /// What is right everywhere, where that is known.
     pub(crate) truth: Option<Labels>,
-    /// The flags that say which voxels are annotated, and the classes.
-    pub(crate) scheme_flags: String,
+    /// The flags that say which voxels are annotated, and the classes, as words.
+    pub(crate) scheme_flags: Vec<OsString>,
     /// How to train.
     pub(crate) config: TrainConfig,
     /// Whether to predict in all mirror images.
@@ -57,13 +61,19 @@ pub(crate) struct Paths {
     pub(crate) uncertainty: Option<PathBuf>,
     /// What `--json` calls `out`: the file, or the folder of the demo.
     pub(crate) named: PathBuf,
+    /// Those of the above that could not be written; empty before they are.
+    pub(crate) missing: Vec<PathBuf>,
 }
 
 /// Trains, predicts, writes, tells.
 ///
 /// # Errors
-/// Where training refuses the data, or a file cannot be written.
-pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyhow::Result<End> {
+/// Where training refuses the data, or a file cannot be written: then all others are.
+pub(crate) fn run(
+    mut filling: Filling,
+    machine: &Machine,
+    console: Console,
+) -> anyhow::Result<End> {
     let started = Instant::now();
     let engine = machine.engine()?;
     let threads = machine.start_threads()?;
@@ -98,16 +108,22 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         .map(|truth| compare(&filling, truth, &result));
     let expected = result.expected.as_ref().map(|e| &e.scores);
 
-    let paths = &filling.paths;
-    // The model first: should the rest fail, `predict` can still make it.
-    model_file::write(&paths.model, &result.model)?;
-    unet3d_volume::write(
-        &paths.out,
-        &result.labels.to_volume(result.labels.unlabeled_value()),
-    )?;
-    if let (Some(path), Some(map)) = (&paths.uncertainty, &result.uncertainty) {
-        write_map(path, &filling.image, map)?;
+    // What took longest first; the report last, which says what was written.
+    let mut results = Results::new(console);
+    let volume = result.labels.to_volume(result.labels.unlabeled_value());
+    let out = results.keep(&filling.paths.out, |path| {
+        Ok(unet3d_volume::write(path, &volume)?)
+    });
+    drop(volume);
+    let model = results.keep(&filling.paths.model, |path| {
+        model_file::write(path, &result.model)
+    });
+    if let (Some(path), Some(map)) = (&filling.paths.uncertainty, &result.uncertainty) {
+        results.add(path, |path| write_map(path, &filling.image, map));
     }
+    filling.paths.out = out;
+    filling.paths.model = model;
+    filling.paths.missing = results.missing().to_vec();
     // Ctrl-C during the prediction came too late to cut anything short.
     let interrupted = result.stopped && interrupt.asked();
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -119,9 +135,15 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         (&threads, engine.isa),
         elapsed_s,
     );
-    output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
+    let page = report::to_html(&page);
+    results.add(&filling.paths.report, |path| {
+        output::write_file(path, page.as_bytes())
+    });
+    filling.paths.missing = results.missing().to_vec();
 
     tell(&filling, &result, measured.as_ref(), elapsed_s, console)?;
+    let paths = &filling.paths;
+    let there = |path: &PathBuf| results.holds(path).then(|| path.clone());
     let mean = |scores: Option<&Scores>| scores.and_then(|s| s.mean_iou);
     let shown = measured.as_ref().or(expected);
     console.json(&json!({
@@ -139,11 +161,12 @@ pub(crate) fn run(filling: Filling, machine: &Machine, console: Console) -> anyh
         "interrupted": interrupted,
         "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
         "out": paths.named,
-        "segmentation": paths.out,
-        "uncertainty": paths.uncertainty,
-        "model": paths.model,
-        "report": paths.report,
+        "segmentation": there(&paths.out),
+        "uncertainty": paths.uncertainty.as_ref().and_then(there),
+        "model": there(&paths.model),
+        "report": there(&paths.report),
     }))?;
+    results.finish()?;
     Ok(if interrupted {
         End::Interrupted
     } else {
@@ -171,10 +194,13 @@ fn tell(
 ) -> anyhow::Result<()> {
     let paths = &filling.paths;
     console.result(format_args!(
-        "{} steps in {}.\n",
-        console::count(result.steps),
+        "{} in {}.\n",
+        console::counted(result.steps, "step"),
         console::duration(elapsed_s)
     ))?;
+    if let Some(sentence) = Comparison::of(result).and_then(Comparison::first) {
+        console.result(format_args!("{sentence}\n"))?;
+    }
     if let Some(measured) = measured {
         console
             .result("Against the phantom's own truth, on the voxels that were not annotated:\n")?;
@@ -199,7 +225,7 @@ fn tell(
         }
         None => {}
     }
-    if let Some(sentence) = beside(result) {
+    if let Some(sentence) = Comparison::of(result).and_then(Comparison::after) {
         console.result(format_args!("{sentence}\n"))?;
     }
     console.result("Written:")?;
@@ -210,19 +236,10 @@ fn tell(
         .collect();
     console.result(console::table(&rows, "<<"))?;
     console.result("\nNext:")?;
-    for (sentence, command) in next(filling, measured.is_some()) {
+    for (sentence, command) in next(filling, result, measured.is_some()) {
         console.result(format_args!("  {sentence}\n    {command}"))?;
     }
     Ok(())
-}
-
-/// What can be had on the same slices without a network, in a sentence.
-pub(crate) fn beside(result: &FillResult) -> Option<String> {
-    let mean = result.interpolation.as_ref()?.overall.mean_iou?;
-    Some(format!(
-        "On the same slices, interpolation between the other annotated slices alone reaches a mean IoU of {mean:.3}; \
-         it does better on voxels nearer to a slice."
-    ))
 }
 
 pub(crate) fn slices_held_out(result: &FillResult) -> String {
@@ -242,13 +259,16 @@ pub(crate) fn named_slices(slices: &[Vec<usize>; 3]) -> String {
 
 pub(crate) fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    let mut add =
-        |path: &PathBuf, what: &str| out.push((path.display().to_string(), what.to_owned()));
+    let mut add = |path: &PathBuf, what: &str| {
+        if !paths.missing.contains(path) {
+            out.push((path.display().to_string(), what.to_owned()));
+        }
+    };
     if demo {
         add(&paths.image, "the phantom's image, three channels");
         add(&paths.labels, "the annotated slices; 3 is not annotated");
         add(
-            &paths.out.with_file_name("truth.tif"),
+            &paths.labels.with_file_name("truth.tif"),
             "what is right everywhere",
         );
     }
@@ -264,34 +284,73 @@ pub(crate) fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
     out
 }
 
-pub(crate) fn next(filling: &Filling, demo: bool) -> Vec<(String, String)> {
+/// What to do with the results: a sentence, and commands that can be pasted.
+pub(crate) fn next(filling: &Filling, result: &FillResult, demo: bool) -> Vec<(String, String)> {
     let (paths, flags) = (&filling.paths, &filling.scheme_flags);
-    // What the model is calibrated for.
-    let mirrored = if filling.mirrored { " --mirrored" } else { "" };
+    let has_model = !paths.missing.contains(&paths.model);
+    let again = |out: &Path| {
+        CommandLine::new("fill")
+            .path(&paths.image)
+            .path(&paths.labels)
+            .word("-o")
+            .path(out)
+            .words(flags)
+    };
     let mut out = Vec::new();
     if demo {
         out.push((
             "Fill a volume of your own, of which some slices are annotated:".into(),
-            "unet3d fill IMAGE LABELS -o OUT --unlabeled 0".to_owned(),
+            CommandLine::new("fill")
+                .words(["IMAGE", "LABELS", "-o", "OUT", "--unlabeled", "0"])
+                .to_string(),
         ));
     } else {
+        let verdict = Comparison::of(result).map(Comparison::verdict);
+        if verdict == Some(Verdict::Interpolation) {
+            let other = beside(&paths.out, "-interpolated");
+            out.push((
+                "Interpolate between the annotated slices, which did better on the held-out ones:"
+                    .into(),
+                again(&other).words(["--method", "interpolate"]).to_string(),
+            ));
+        }
+        if has_model {
+            let suggest = CommandLine::new("suggest")
+                .path(&paths.model)
+                .path(&paths.image)
+                .path(&paths.labels)
+                .words(flags)
+                // What the model is calibrated for.
+                .flag_if(filling.mirrored, "--mirrored");
+            let longer = again(&paths.out).words(["--minutes", &minutes_of_longer(filling)]);
+            out.push((
+                "Not good enough? See which slices to annotate next, annotate them, and train longer:"
+                    .into(),
+                format!("{suggest}\n    {longer}"),
+            ));
+        }
+    }
+    if has_model {
         out.push((
-            "Not good enough? See which slices to annotate next, annotate them, and train longer:"
-                .into(),
-            format!(
-                "unet3d suggest {} {} {} {flags}{mirrored}\n    unet3d fill {1} {2} -o {} {flags} --minutes 30",
-                paths.model.display(),
-                paths.image.display(),
-                paths.labels.display(),
-                paths.out.display()
-            ),
+            "Segment further images of the same kind without annotation:".into(),
+            CommandLine::new("predict")
+                .path(&paths.model)
+                .words(["IMAGE", "-o", "OUT"])
+                .to_string(),
         ));
     }
-    out.push((
-        "Segment further images of the same kind without annotation:".into(),
-        format!("unet3d predict {} IMAGE -o OUT", paths.model.display()),
-    ));
     out
+}
+
+/// More minutes than were given, and enough to make a difference.
+fn minutes_of_longer(filling: &Filling) -> String {
+    let given = filling.config.budget.minutes.unwrap_or(0.0);
+    format!("{}", (2.0 * given).max(30.0).ceil())
+}
+
+/// A volume beside another, with `addition` before its ending.
+pub(crate) fn beside(path: &Path, addition: &str) -> PathBuf {
+    output::beside(path, &format!("{addition}{}", output::ending(path)))
 }
 
 /// The slices annotated as a whole, by the labels' own rule.

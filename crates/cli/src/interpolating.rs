@@ -2,6 +2,7 @@
 //! slices without a network, write the result and the report, and say how good
 //! it is likely to be.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,8 +13,10 @@ use unet3d_volume::{Label, Labels, Volume};
 
 use crate::command::End;
 use crate::command::evaluate::class_table;
+use crate::command_line::CommandLine;
 use crate::console::{self, Console};
-use crate::filling::{capital, named_slices};
+use crate::filling::{beside, capital, named_slices};
+use crate::results::Results;
 use crate::{output, report};
 
 /// Why the score is below what to expect: a slice held out lies a whole gap away
@@ -29,8 +32,8 @@ pub(crate) struct Interpolating {
     pub(crate) image: Volume,
     /// What is annotated.
     pub(crate) labels: Labels,
-    /// The flags that say which voxels are annotated, and the classes.
-    pub(crate) scheme_flags: String,
+    /// The flags that say which voxels are annotated, and the classes, as words.
+    pub(crate) scheme_flags: Vec<OsString>,
 }
 
 /// The files of a fill without a network.
@@ -39,21 +42,27 @@ pub(crate) struct Paths {
     pub(crate) labels: PathBuf,
     pub(crate) out: PathBuf,
     pub(crate) report: PathBuf,
+    /// Those of the above that could not be written; empty before they are.
+    pub(crate) missing: Vec<PathBuf>,
 }
 
 /// Interpolates, writes, tells.
 ///
 /// # Errors
 /// Where nothing is annotated, or a file cannot be written.
-pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> {
+pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<End> {
     let started = Instant::now();
     let result = fill_by_interpolation(&job.labels)?;
     for warning in &result.warnings {
         console.note(format_args!("Note: {}.", capital(warning)));
     }
-    let paths = &job.paths;
-    let value = result.labels.unlabeled_value();
-    unet3d_volume::write(&paths.out, &result.labels.to_volume(value))?;
+    let mut results = Results::new(console);
+    let volume = result.labels.to_volume(result.labels.unlabeled_value());
+    job.paths.out = results.keep(&job.paths.out, |path| {
+        Ok(unet3d_volume::write(path, &volume)?)
+    });
+    drop(volume);
+    job.paths.missing = results.missing().to_vec();
     let elapsed_s = started.elapsed().as_secs_f64();
     // The pictures of slices held out show what was scored, not the annotation
     // that the result has there.
@@ -61,8 +70,13 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
         Some((_, trial)) => with_slices_of(&result.labels, trial, &result.held_out),
         None => result.labels.voxels.clone(),
     };
-    let page = report::of_interpolation::page(job, &result, &shown, elapsed_s);
-    output::write_file(&paths.report, report::to_html(&page).as_bytes())?;
+    let page = report::of_interpolation::page(&job, &result, &shown, elapsed_s);
+    let page = report::to_html(&page);
+    results.add(&job.paths.report, |path| {
+        output::write_file(path, page.as_bytes())
+    });
+    job.paths.missing = results.missing().to_vec();
+    let paths = &job.paths;
 
     let expected = expected(&result);
     console.result(format_args!(
@@ -83,7 +97,7 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
         .collect();
     console.result(console::table(&rows, "<<"))?;
     console.result("\nNext:")?;
-    for (sentence, command) in next(job) {
+    for (sentence, command) in next(&job) {
         console.result(format_args!("  {sentence}\n    {command}"))?;
     }
     let mean = expected.and_then(|s| s.mean_iou);
@@ -100,9 +114,10 @@ pub(crate) fn run(job: &Interpolating, console: Console) -> anyhow::Result<End> 
         "iterations": 0,
         "interrupted": false,
         "out": paths.out,
-        "segmentation": paths.out,
-        "report": paths.report,
+        "segmentation": results.holds(&paths.out).then_some(&paths.out),
+        "report": results.holds(&paths.report).then_some(&paths.report),
     }))?;
+    results.finish()?;
     Ok(End::Done)
 }
 
@@ -130,22 +145,22 @@ pub(crate) fn written(paths: &Paths) -> Vec<(String, String)> {
             "the report with pictures: open it in a browser",
         ),
     ]
+    .into_iter()
+    .filter(|(path, _)| !paths.missing.contains(path))
     .map(|(path, what)| (path.display().to_string(), what.to_owned()))
-    .into()
+    .collect()
 }
 
 pub(crate) fn next(job: &Interpolating) -> Vec<(String, String)> {
-    let Paths {
-        image, labels, out, ..
-    } = &job.paths;
+    let paths = &job.paths;
+    let fill = CommandLine::new("fill")
+        .path(&paths.image)
+        .path(&paths.labels)
+        .word("-o")
+        .path(&beside(&paths.out, "-network"))
+        .words(&job.scheme_flags);
     vec![(
-        "Let a network learn from the image too, which is usually far better:".into(),
-        format!(
-            "unet3d fill {} {} -o {} {}",
-            image.display(),
-            labels.display(),
-            out.display(),
-            job.scheme_flags
-        ),
+        "Let a network learn from the image too; it says whether it does better:".into(),
+        fill.to_string(),
     )]
 }

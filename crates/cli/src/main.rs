@@ -28,6 +28,12 @@ mod report;
 
 mod console;
 
+mod command_line;
+
+mod comparison;
+
+mod results;
+
 mod interrupt;
 
 mod progress;
@@ -59,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 /// An error with its causes, each said once: many name their cause themselves.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

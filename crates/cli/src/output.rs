@@ -112,6 +112,12 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(format!("{}{ending}", stem(path)))
 }
 
+/// The ending that [`stem`] leaves out, with its dot; empty for a folder of slices.
+pub(crate) fn ending(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name[stem(path).len()..].to_owned()
+}
+
 /// The name of a volume without its ending, where `.nii.gz` and `.ome.tif` are
 /// one ending each.
 pub(crate) fn stem(path: &Path) -> String {
@@ -130,7 +136,8 @@ pub(crate) fn stem(path: &Path) -> String {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder of a path: the current one where none is named.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use unet3d_metrics::SurfaceVariant;
 use unet3d_volume::Class;
+use unet3d_volume::words::counted;
 
 /// Names of the axes in the order of every array.
 pub(crate) const AXES: [&str; 3] = ["z", "y", "x"];
@@ -21,7 +22,7 @@ pub(crate) fn shape(text: &str) -> Result<[usize; 3], String> {
     match numbers[..] {
         [n] => Ok([n; 3]),
         [z, y, x] => Ok([z, y, x]),
-        _ => Err(format!("{} numbers; {hint}", numbers.len())),
+        _ => Err(format!("{}; {hint}", counted(numbers.len(), "number"))),
     }
 }
 
@@ -34,7 +35,8 @@ pub(crate) fn ranges(text: &str) -> Result<[Range<usize>; 3], String> {
     };
     let ranges = text.split(',').map(range).collect::<Option<Vec<_>>>();
     let ranges = ranges.ok_or_else(|| format!("not three ranges; {hint}"))?;
-    <[Range<usize>; 3]>::try_from(ranges).map_err(|n| format!("{} ranges; {hint}", n.len()))
+    <[Range<usize>; 3]>::try_from(ranges)
+        .map_err(|n| format!("{}; {hint}", counted(n.len(), "range")))
 }
 
 /// Distances in mm along `z,y,x`.
@@ -48,7 +50,7 @@ pub(crate) fn spacing(text: &str) -> Result<[f64; 3], String> {
         })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| format!("not three numbers above 0; {hint}"))?;
-    <[f64; 3]>::try_from(numbers).map_err(|n| format!("{} numbers; {hint}", n.len()))
+    <[f64; 3]>::try_from(numbers).map_err(|n| format!("{}; {hint}", counted(n.len(), "number")))
 }
 
 /// What a surface is, by its name.

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::bail;
 use unet3d_metrics::Reliability;
 use unet3d_volume::Labels;
+use unet3d_volume::words::counted;
 
 /// Expected calibration error of the most probable class, over the voxels that
 /// are annotated in `truth` and not in `except`; `None` where there are none.
@@ -23,12 +24,13 @@ pub(crate) fn calibration_error(
     let (shape, classes) = (truth.geometry.shape, truth.classes.len());
     if volume.geometry.shape != shape || volume.channels != classes {
         bail!(
-            "--probabilities {}: shape {:?} [z, y, x] with {} channels, the truth has {shape:?} and {classes} classes; \
+            "--probabilities {}: shape {:?} [z, y, x] with {}, the truth has {shape:?} and {}; \
              both must be the same. Were they made by `unet3d predict --probabilities` of the same image? \
              Where the truth does not show every class of the model, name them all with --classes.",
             path.display(),
             volume.geometry.shape,
-            volume.channels,
+            counted(volume.channels, "channel"),
+            counted(classes, "class"),
         );
     }
     let voxels = truth.voxels.len();

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use unet3d_volume::Class;
+use unet3d_volume::words::counted;
 
 use crate::scores::mean;
 use crate::{Confusion, Scores};
@@ -117,7 +118,8 @@ impl fmt::Display for Scores {
         if unpredicted > 0 {
             write!(
                 f,
-                "\n{unpredicted} voxels are unlabeled in the prediction and count as missed."
+                "\nUnlabeled in the prediction, counted as missed: {}.",
+                counted(unpredicted, "voxel")
             )?;
         }
         Ok(())
@@ -130,8 +132,8 @@ impl fmt::Display for Report {
         if !is_single(&self.cases) {
             write!(
                 f,
-                "\nScores are means over the {} cases that show a class; all voxels pooled: mean IoU {}, mean Dice {}.",
-                self.cases.len(),
+                "\nScores are means over {}, of each class over those that show it; all voxels pooled: mean IoU {}, mean Dice {}.",
+                counted(self.cases.len(), "case"),
                 score(self.pooled_mean_iou),
                 score(self.pooled_mean_dice)
             )?;

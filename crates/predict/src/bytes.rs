@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use unet3d_unet::{Layout, Network, Parameters, UNetConfig};
+use unet3d_volume::words::counted;
 
 use crate::{Model, ModelError, Pipeline};
 
@@ -208,7 +209,7 @@ fn explain(error: &SafeTensorError, bytes: &[u8]) -> ModelError {
         _ => ModelError::NotSafetensors {
             reason: match bytes.len() {
                 0 => "it is empty".to_owned(),
-                n @ 1..8 => format!("{n} bytes are too few"),
+                n @ 1..8 => format!("{} cannot hold a header", counted(n, "byte")),
                 _ => error.to_string(),
             },
         },

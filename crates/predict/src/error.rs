@@ -3,6 +3,7 @@
 
 use unet3d_unet::ConfigError;
 use unet3d_unet::SizeError;
+use unet3d_volume::words::counted;
 
 /// Why bytes are not a model that this program can use, or a model cannot
 /// become bytes.
@@ -10,7 +11,7 @@ use unet3d_unet::SizeError;
 pub enum ModelError {
     /// Shorter than its own header says.
     #[error(
-        "the model is truncated: {found} bytes found, its header announces at least {expected}. Copy or download it again"
+        "the model is truncated: {} found, its header announces at least {expected}. Copy or download it again", counted(*.found, "byte")
     )]
     Truncated {
         /// Bytes found.
@@ -112,7 +113,7 @@ pub enum ModelError {
 pub enum Error {
     /// Another number of channels than the model was trained on.
     #[error(
-        "the image has {image} channel(s), the model was trained on {model}. Give it images with the same channels in the same order"
+        "the image has {}, the model was trained on {model}. Give it images with the same channels in the same order", counted(*.image, "channel")
     )]
     Channels {
         /// Channels of the image.
@@ -122,7 +123,7 @@ pub enum Error {
     },
     /// An axis without voxels, or samples that do not fill the shape.
     #[error(
-        "the image has {found} samples, its shape {shape:?} with {channels} channel(s) needs {expected}, at least 1"
+        "the image has {}, its shape {shape:?} with {} needs {expected}, at least 1", counted(*.found, "sample"), counted(*.channels, "channel")
     )]
     Shape {
         /// Shape `[z, y, x]`.
@@ -187,7 +188,7 @@ pub enum Error {
         tile: [usize; 3],
     },
     /// The progress callback said stop.
-    #[error("interrupted after {done} of {total} tiles")]
+    #[error("interrupted after {done} of {}", counted(*.total, "tile"))]
     Interrupted {
         /// Tiles finished.
         done: usize,
@@ -200,7 +201,7 @@ pub enum Error {
 fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
-        return format!("{bytes} bytes");
+        return counted(bytes, "byte");
     }
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;

@@ -9,6 +9,7 @@ use unet3d_metrics::Calibration;
 use unet3d_unet::{Network, Parameters};
 use unet3d_volume::Class;
 use unet3d_volume::normalise::Normalise;
+use unet3d_volume::words::counted;
 
 use crate::ModelError;
 
@@ -77,8 +78,8 @@ impl Model {
         if pipeline.classes.len() != config.classes {
             return inconsistent(
                 "pipeline.classes",
-                format!("{} classes", pipeline.classes.len()),
-                format!("the network has {} outputs", config.classes),
+                counted(pipeline.classes.len(), "class"),
+                format!("the network has {}", counted(config.classes, "output")),
             );
         }
         for (i, class) in pipeline.classes.iter().enumerate() {
@@ -123,7 +124,7 @@ impl Model {
             if found != expected {
                 return inconsistent(
                     field,
-                    format!("{found} numbers"),
+                    counted(found, "number"),
                     format!("the network has {expected}"),
                 );
             }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use unet3d_kernels::random::{Stream, generator};
 use unet3d_volume::Label;
+use unet3d_volume::words::counted;
 
 pub use self::prefetch::Prefetcher;
 use crate::augment::{AugmentConfig, AugmentError, Augmenter};
@@ -45,7 +46,7 @@ pub enum BatchError {
     Augment(#[from] AugmentError),
     /// Cases differ in channels.
     #[error(
-        "case {name}: the image has {found} channels, the first case has {expected}, all must have the same"
+        "case {name}: the image has {}, the first case has {expected}, all must have the same", counted(*.found, "channel")
     )]
     Channels {
         /// Name of the case.

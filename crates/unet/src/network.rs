@@ -40,8 +40,8 @@ pub enum SizeError {
     },
     /// More voxels than a computer can address.
     #[error(
-        "{batch} patches of {input:?} voxels (z, y, x) need more memory than any computer has; \
-         take fewer or smaller ones"
+        "a batch of {batch}, each of {input:?} voxels (z, y, x), needs more memory than any computer has; \
+         take fewer or smaller patches"
     )]
     TooLarge {
         /// Samples.

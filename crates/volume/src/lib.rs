@@ -11,6 +11,7 @@ mod format;
 mod samples;
 mod scaling;
 pub mod volume;
+pub mod words;
 
 pub mod normalise;
 

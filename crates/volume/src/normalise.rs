@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::samples::each_samples;
 use crate::volume::position;
+use crate::words::counted;
 use crate::{Error, Image, Volume};
 
 /// Percentiles that [`Normalise::ZScore`] clips at. A few hot pixels or a
@@ -59,7 +60,7 @@ pub enum Normalise {
 pub enum NormaliseError {
     /// NaN, infinity, or a value beyond `f32`.
     #[error(
-        "image: value {value} in channel {channel} at [z, y, x] = {position:?} ({count} such voxels in this channel), every value must be a finite number of at most 3.4e38. It may mark voxels outside the scanned region, or come from a division by zero; replace these voxels (by 0, say) and try again."
+        "image: value {value} in channel {channel} at [z, y, x] = {position:?} ({} in this channel), every value must be a finite number of at most 3.4e38. It may mark voxels outside the scanned region, or come from a division by zero; replace these voxels (by 0, say) and try again.", counted(*.count, "such voxel")
     )]
     NotFinite {
         value: String,
@@ -68,7 +69,7 @@ pub enum NormaliseError {
         count: usize,
     },
     /// The samples do not fill the shape.
-    #[error("image: {found} samples found for {expected}. The file may be truncated.")]
+    #[error("image: {} found for {expected}. The file may be truncated.", counted(*.found, "sample"))]
     Length { found: usize, expected: usize },
     /// Percentiles that are none or in the wrong order.
     #[error("normalisation: percentiles {low} and {high}, 0 <= low < high <= 100 is needed.")]
@@ -78,7 +79,7 @@ pub enum NormaliseError {
     Range { low: f64, high: f64 },
     /// Fixed numbers that do not fit the channels.
     #[error(
-        "normalisation: {means} means and {stds} standard deviations for {channels} channels, one pair for each channel or one for all is needed. The image may have another number of channels than those trained on."
+        "normalisation: {} and {} for {}, one pair for each channel or one for all is needed. The image may have another number of channels than those trained on.", counted(*.means, "mean"), counted(*.stds, "standard deviation"), counted(*.channels, "channel")
     )]
     FixedCount {
         means: usize,

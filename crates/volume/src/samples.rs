@@ -4,6 +4,7 @@
 //! types; code that is the same for all types goes through them.
 
 use crate::Error;
+use crate::words::counted;
 
 /// The samples of a volume in the type that its file stores (after
 /// `scl_slope` and the like are applied).
@@ -306,8 +307,11 @@ pub(crate) fn sample_count(channels: usize, shape: [usize; 3]) -> Result<usize, 
         .ok_or_else(|| Error::Inconsistent {
             field: "the number of samples",
             found: format!(
-                "{channels} channels of {} x {} x {} voxels",
-                shape[0], shape[1], shape[2]
+                "{} of {} x {} x {} voxels",
+                counted(channels, "channel"),
+                shape[0],
+                shape[1],
+                shape[2]
             ),
             rule: "must fit the address space".to_owned(),
         })

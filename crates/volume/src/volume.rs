@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 pub use crate::samples::{NumberType, Samples};
 use crate::samples::{Sample, each_samples, each_type, sample_count};
+use crate::words::counted;
 use crate::{Error, Scaling};
 
 /// Where the voxels of a volume are.
@@ -121,7 +122,10 @@ impl Volume {
             return wrong(
                 "the number of samples",
                 samples.len().to_string(),
-                &format!("must be that of {channels} channels of {z} x {y} x {x} voxels"),
+                &format!(
+                    "must be that of {} of {z} x {y} x {x} voxels",
+                    counted(channels, "channel")
+                ),
             );
         }
         if let Some(spacing) = geometry.spacing_mm

@@ -410,13 +410,13 @@ impl Setup {
     fn tell(&self, forward: &Timing, step: &Timing, console: Console) -> anyhow::Result<()> {
         let config = self.network.config();
         console.result(format_args!(
-            "{}, {} voxels x {}, {} channels, {} classes; {} threads, {}.\n",
+            "{}, {} voxels x {}, {}, {}; {}, {}.\n",
             self.name,
             console::shape(self.size),
             self.batch,
-            config.in_channels,
-            config.classes,
-            self.threads.count(),
+            console::counted(config.in_channels, "channel"),
+            console::counted(config.classes, "class"),
+            console::counted(self.threads.count(), "thread"),
             self.engine.isa,
         ))?;
         let optional = |value: Option<String>| value.unwrap_or_else(|| "not known".into());

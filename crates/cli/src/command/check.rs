@@ -11,7 +11,7 @@ use super::End;
 use super::evaluate::same_shape;
 use super::info::ranges;
 use crate::arguments::Json;
-use crate::console::Console;
+use crate::console::{Console, counted};
 use crate::label_flags::{LabelFlags, read_under};
 use crate::listing::{self, Item};
 
@@ -179,9 +179,9 @@ impl Examination {
             .collect();
         if !unused.is_empty() {
             self.warning(format!(
-                "{}: {} images without labels: {}. Training does not use them.",
+                "{}: {} without labels: {}. Training does not use them.",
                 folder.display(),
-                unused.len(),
+                counted(unused.len(), "image"),
                 listing::some_of(&unused)
             ));
         }
@@ -245,9 +245,9 @@ impl Examination {
         for (channel, range) in ranges(&volume).iter().enumerate() {
             if range.not_finite > 0 {
                 self.error(format!(
-                    "{source}: channel {channel} has {} samples that are NaN or infinite, all must be finite. \
+                    "{source}: channel {channel} has {}, all must be finite. \
                      Replace them (often by 0) before training.",
-                    range.not_finite
+                    counted(range.not_finite, "NaN or infinite sample")
                 ));
             }
             if range.low.is_some() && range.low == range.high {
@@ -284,8 +284,8 @@ impl Examination {
         };
         if volume.channels != channels {
             self.error(format!(
-                "{source}: {} channels, {other} has {channels}; all images of a data set need the same channels.",
-                volume.channels
+                "{source}: {}, {other} has {channels}; all images of a data set need the same channels.",
+                counted(volume.channels, "channel")
             ));
         }
         match (volume.geometry.spacing_mm, spacing_mm) {
@@ -345,8 +345,10 @@ impl Examination {
             console.result(format_args!("{word}: {}", finding.message))?;
         }
         console.result(format_args!(
-            "{} volumes read, {errors} errors, {warnings} warnings.",
-            self.volumes
+            "{} read, {}, {}.",
+            counted(self.volumes, "volume"),
+            counted(errors, "error"),
+            counted(warnings, "warning")
         ))?;
         console.json(&Outcome {
             volumes: self.volumes,

@@ -61,11 +61,10 @@ impl Convert {
         unet3d_volume::write(&self.out, &volume)
             .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
         console.result(format_args!(
-            "Wrote {}: {} voxels, {} channel{}, {}.",
+            "Wrote {}: {} voxels, {}, {}.",
             self.out.display(),
             console::shape(volume.geometry.shape),
-            volume.channels,
-            if volume.channels == 1 { "" } else { "s" },
+            console::counted(volume.channels, "channel"),
             volume.type_name()
         ))?;
         console.json(&json!({ "out": self.out, "shape": volume.geometry.shape }))?;

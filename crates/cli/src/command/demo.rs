@@ -138,6 +138,7 @@ impl Demo {
             report: path(REPORT),
             uncertainty: None,
             named: self.out.clone(),
+            missing: Vec::new(),
         };
         filling::run(
             Filling {
@@ -145,7 +146,7 @@ impl Demo {
                 image,
                 labels,
                 truth: Some(truth),
-                scheme_flags: Annotated::Except(UNLABELED).flag(),
+                scheme_flags: Annotated::Except(UNLABELED).words(),
                 config,
                 mirrored: false,
                 sitting: Sitting::default(),

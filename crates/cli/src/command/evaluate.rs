@@ -237,7 +237,10 @@ fn tell(console: Console, told: &Told<'_>) -> anyhow::Result<()> {
             rows.push(row);
         }
         console.result(console::table(&rows, "<>>>>"))?;
-        console.result(format_args!("\nMeans over {} files:", report.cases.len()))?;
+        console.result(format_args!(
+            "\nMeans over {}:",
+            console::counted(report.cases.len(), "file")
+        ))?;
     }
     console.result(class_table(&report.overall))?;
     if let Some(surface) = surface {

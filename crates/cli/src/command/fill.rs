@@ -94,7 +94,7 @@ impl Fill {
         let console = Console::new(self.json.json);
         match self.method {
             Method::Network => filling::run(self.plan()?, &self.machine, console),
-            Method::Interpolate => interpolating::run(&self.plan_interpolation()?, console),
+            Method::Interpolate => interpolating::run(self.plan_interpolation()?, console),
         }
     }
 
@@ -117,6 +117,7 @@ impl Fill {
                 .clone()
                 .unwrap_or_else(|| output::beside(out, model_file::ENDING)),
             named: out.clone(),
+            missing: Vec::new(),
             uncertainty: self.uncertainty.clone(),
             report: self.report_path(),
         };
@@ -149,7 +150,7 @@ impl Fill {
             image,
             labels,
             truth: None,
-            scheme_flags: scheme.flags(),
+            scheme_flags: scheme.words(),
             config,
             mirrored: self.mirrored,
             sitting: Sitting {
@@ -192,10 +193,11 @@ impl Fill {
                 labels: self.labels.clone(),
                 out: out.clone(),
                 report,
+                missing: Vec::new(),
             },
             image,
             labels,
-            scheme_flags: scheme.flags(),
+            scheme_flags: scheme.words(),
         })
     }
 

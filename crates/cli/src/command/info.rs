@@ -103,7 +103,7 @@ fn model(path: &Path) -> anyhow::Result<Facts> {
             "parameters",
             console::count(model.network.parameter_count() as u64),
         ),
-        ("input", format!("{} channel(s)", config.in_channels)),
+        ("input", console::counted(config.in_channels, "channel")),
         ("classes", classes.join(", ")),
         (
             "levels",
@@ -205,8 +205,8 @@ fn volume(path: &Path, console: Console) -> anyhow::Result<Facts> {
         };
         if range.not_finite > 0 {
             text.push_str(&format!(
-                ", {} samples are NaN or infinite",
-                range.not_finite
+                ", {}",
+                console::counted(range.not_finite, "NaN or infinite sample")
             ));
         }
         lines.push(("range", text));

@@ -13,6 +13,7 @@ use unet3d_volume::{Annotated, LabelScheme, Phantom as Specimen};
 
 use super::End;
 use crate::arguments::{Json, Seed};
+use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::label_flags::read_under;
 use crate::{output, parse};
@@ -124,7 +125,9 @@ impl Phantom {
             1 => Ok(vec![given[0]; count]),
             n if n == count => Ok(given.to_vec()),
             n => bail!(
-                "{flag} is given {n} times for {count} samples: once for all, or once for each."
+                "{flag} is given {} for {}: once for all, or once for each.",
+                console::counted(n, "time"),
+                console::counted(count, "sample")
             ),
         };
         let plans: Vec<_> = match self.paper {
@@ -228,10 +231,14 @@ impl Phantom {
         }
         console.result(console::table(&rows, "<<<>"))?;
         let out = self.out.display();
+        let check = CommandLine::new("check").path(&self.out);
+        let train = CommandLine::new("train")
+            .path(&self.out)
+            .words(["-o", "RUN"]);
         console.result(format_args!(
             "\nWrote {out}: images, sparse labels (3 is not annotated) and the truth of every voxel.\n\nNext:\n  \
-             Look whether all is as it should be:\n    unet3d check {out}\n  \
-             Train on all samples:\n    unet3d train {out} -o RUN"
+             Look whether all is as it should be:\n    {check}\n  \
+             Train on all samples:\n    {train}"
         ))
     }
 }

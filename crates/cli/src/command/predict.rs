@@ -147,9 +147,9 @@ impl Predict {
                     .with_context(|| source.clone())?;
             let Some(prediction) = predicted else {
                 console.note(format_args!(
-                    "Interrupted: {} of {} images are written, {source} is not.",
+                    "Interrupted: {} of {} written, {source} is not.",
                     files.len(),
-                    jobs.len()
+                    console::counted(jobs.len(), "image")
                 ));
                 return Ok(End::Interrupted);
             };
@@ -161,11 +161,10 @@ impl Predict {
             }
             write_prediction(&model, &volume, &prediction, job)?;
             console.result(format_args!(
-                "Wrote {}: {} voxels in {} tile{} of {}, at most {} of memory.",
+                "Wrote {}: {} voxels in {} of {}, at most {} of memory.",
                 job.out.display(),
                 console::shape(volume.geometry.shape),
-                prediction.tiles,
-                if prediction.tiles == 1 { "" } else { "s" },
+                console::counted(prediction.tiles, "tile"),
                 console::shape(prediction.tile),
                 console::bytes(prediction.peak_bytes),
             ))?;

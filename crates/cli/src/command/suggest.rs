@@ -13,6 +13,7 @@ use super::End;
 use super::evaluate::same_shape;
 use super::predict::{predict_volume, write_map};
 use crate::arguments::{Json, Machine};
+use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
@@ -174,12 +175,12 @@ impl Suggest {
             annotated,
             ..scheme.clone()
         };
-        console.result(format_args!(
-            "  unet3d fill {} {} -o OUT {}",
-            self.image.display(),
-            self.labels.display(),
-            then.flags()
-        ))?;
+        let fill = CommandLine::new("fill")
+            .path(&self.image)
+            .path(&self.labels)
+            .words(["-o", "OUT"])
+            .words(then.words());
+        console.result(format_args!("  {fill}"))?;
         if !more.is_empty() {
             let more: Vec<_> = more.iter().map(|axis| parse::AXES[*axis]).collect();
             console.result(format_args!(

@@ -16,6 +16,7 @@ use unet3d_volume::labels::describe_values;
 use super::End;
 use super::evaluate::{class_table, score};
 use crate::arguments::{Json, Machine, ProfileFlag};
+use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
@@ -112,8 +113,8 @@ impl Train {
             .filter(|v| v.best)
             .max_by_key(|v| v.step);
         console.result(format_args!(
-            "{} steps in {}.",
-            console::count(outcome.steps),
+            "{} in {}.",
+            console::counted(outcome.steps, "step"),
             console::duration(outcome.elapsed_s)
         ))?;
         if let Some(report) = &outcome.report {
@@ -138,14 +139,21 @@ impl Train {
         let run = self.out.display();
         let stopped = outcome.stopped && interrupt.asked();
         if stopped {
+            let resume = CommandLine::new("train")
+                .path(&self.data)
+                .word("-o")
+                .path(&self.out)
+                .word("--resume");
             console.note(format_args!(
-                "Interrupted and saved. Go on with: unet3d train {} -o {run} --resume",
-                self.data.display()
+                "Interrupted and saved. Go on with:\n    {resume}"
             ));
         }
         console.result(format_args!(
             "Wrote {run}: the best and the last model, the log, the configuration.\n\
-             Use it: unet3d predict {run} IMAGE -o OUT"
+             Use it:\n    {}",
+            CommandLine::new("predict")
+                .path(&self.out)
+                .words(["IMAGE", "-o", "OUT"])
         ))?;
         let scored = outcome.report.as_ref().map(|r| &r.overall);
         console.json(&json!({
@@ -200,9 +208,9 @@ impl Train {
             }
         }
         console.note(format_args!(
-            "{}: {} cases to learn from, {} held out ({how}).",
+            "{}: {} to learn from, {} held out ({how}).",
             self.data.display(),
-            training.len(),
+            console::counted(training.len(), "case"),
             held_out.cases.len(),
         ));
         output::check_folder(&self.out)?;
@@ -261,9 +269,9 @@ pub(super) fn same_channels<'a>(cases: impl Iterator<Item = &'a Case>) -> anyhow
         let first = *first.get_or_insert(case);
         if case.image.channels != first.image.channels {
             bail!(
-                "case {}: {} channels, case {} has {}; all images of a data set need the same channels.",
+                "case {}: {}, case {} has {}; all images of a data set need the same channels.",
                 case.name,
-                case.image.channels,
+                console::counted(case.image.channels, "channel"),
                 first.name,
                 first.image.channels
             );

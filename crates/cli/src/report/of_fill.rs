@@ -6,8 +6,9 @@ use unet3d_train::fill::FillResult;
 
 use super::{Facts, Quality, Report, Slices, Trust};
 use crate::command::info::spacing;
+use crate::comparison::Comparison;
 use crate::filling::{
-    Filling, PHANTOM_TITLE, annotated_slices, beside, capital, next, slices_held_out, written,
+    Filling, PHANTOM_TITLE, annotated_slices, capital, next, slices_held_out, written,
 };
 use crate::watch::Watch;
 use crate::{console, expectation};
@@ -34,16 +35,20 @@ pub(crate) fn page<'a>(
         )
     } else {
         format!(
-            "{slices} annotated slices ({} across z, {} across y, {} across x)",
-            counts[0], counts[1], counts[2]
+            "{} ({} across z, {} across y, {} across x)",
+            console::counted(slices, "annotated slice"),
+            counts[0],
+            counts[1],
+            counts[2]
         )
     };
     let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
     let quality = Quality {
         measured_on: [
+            Comparison::of(result).and_then(Comparison::first),
             Some(measured_on(result, measured)),
             result.expected.as_ref().and_then(expectation::not_shown),
-            beside(result),
+            Comparison::of(result).and_then(Comparison::after),
         ]
         .into_iter()
         .flatten()
@@ -111,7 +116,7 @@ pub(crate) fn page<'a>(
             .filter_map(|v| Some((v.step, v.mean_iou?)))
             .collect(),
         written: written(paths, measured.is_some()),
-        next: next(filling, measured.is_some()),
+        next: next(filling, result, measured.is_some()),
     }
 }
 
@@ -174,10 +179,9 @@ fn facts(
                 (
                     "voxels",
                     format!(
-                        "{} (z, y, x), {} channel{}, {}",
+                        "{} (z, y, x), {}, {}",
                         console::shape(image.geometry.shape),
-                        image.channels,
-                        if image.channels == 1 { "" } else { "s" },
+                        console::counted(image.channels, "channel"),
                         image.type_name()
                     ),
                 ),

@@ -72,6 +72,8 @@ pub(crate) fn skipped(test: &str, why: &str) {
 pub(crate) fn program<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unet3d"));
     command.args(arguments);
+    // `cargo test` sets them; the program would say how `cargo run` is called.
+    command.env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
     command
 }
 

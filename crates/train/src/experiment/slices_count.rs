@@ -16,6 +16,7 @@
 
 use unet3d_volume::Labels;
 use unet3d_volume::labels::evenly_spaced;
+use unet3d_volume::words::counted;
 
 use super::protocol::{Part, Protocol, Split, is_dense, require_two_classes, with_labels};
 use crate::validate::HeldOut;
@@ -139,10 +140,10 @@ fn plan(case: &Case, most: [usize; 3]) -> Result<(Slices, Test), Error> {
     if let Some(axis) = (0..3).find(|&axis| found[axis].len() < most[axis]) {
         let [z, y, x] = [0, 1, 2].map(|axis| found[axis].len());
         return Err(Error::Data(format!(
-            "{}: {} annotated slices along {}, a set-up asks for {}. There are z={z}, y={y}, x={x}; \
+            "{}: {} along {}, a set-up asks for {}. There are z={z}, y={y}, x={x}; \
              name other set-ups (--setup z=1,y=1,x=1 --setup z=1,y=2,x=2), or annotate more",
             case.name,
-            found[axis].len(),
+            counted(found[axis].len(), "annotated slice"),
             ["z", "y", "x"][axis],
             most[axis]
         )));

@@ -10,6 +10,8 @@
 //! all over the volumes. A voxel where a held-out slice crosses one that stays
 //! is held out (docs/decisions/0003).
 
+use unet3d_volume::words::counted;
+
 use super::protocol::{Part, Protocol, Split, is_dense, part, require_two_classes, with_labels};
 use crate::validate::HeldOut;
 use crate::{Case, Error};
@@ -55,9 +57,9 @@ impl SlicesCv {
                 "folds",
                 folds,
                 format!(
-                    "but there are {} annotated slices in all volumes together (a slice counts where nine tenths of it \
+                    "but all volumes together have {} (a slice counts where nine tenths of it \
                      are annotated); each fold needs one",
-                    pool.len()
+                    counted(pool.len(), "annotated slice")
                 ),
             ));
         }

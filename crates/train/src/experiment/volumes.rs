@@ -5,6 +5,8 @@
 //! volumes of one subject, say) are left out together, one group or, in
 //! `folds`, every k-th group at a time; or the data set's own split is used once.
 
+use unet3d_volume::words::counted;
+
 use super::protocol::{Part, Protocol, Split, part, require_two_classes, with_labels};
 use crate::validate::HeldOut;
 use crate::{Case, Error};
@@ -75,9 +77,9 @@ impl Volumes {
         let tested: Vec<usize> = (0..is_tested.len()).filter(|i| is_tested[*i]).collect();
         if tested.is_empty() || tested.len() == is_tested.len() {
             return Err(Error::Data(format!(
-                "the split tests {} of {} volumes; some must be tested and some learned from",
+                "the split tests {} of {}; some must be tested and some learned from",
                 tested.len(),
-                is_tested.len()
+                counted(is_tested.len(), "volume")
             )));
         }
         Ok(Self {

@@ -1,5 +1,7 @@
 //! What makes cases, patch and configuration unfit for each other.
 
+use unet3d_volume::words::counted;
+
 /// Why nothing can be sampled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SamplerError {
@@ -31,8 +33,8 @@ pub enum SamplerError {
     },
     /// Nothing to learn from.
     #[error(
-        "no annotated voxel in any of {cases} cases, there must be at least one. Perhaps the value \
-         that marks unlabeled voxels is not what the label files use: look at their values with `unet3d info`"
+        "no annotated voxel in {}, there must be at least one. Perhaps the value \
+         that marks unlabeled voxels is not what the label files use: look at their values with `unet3d info`", counted(*.cases, "case")
     )]
     NothingAnnotated {
         /// Number of cases.

@@ -15,6 +15,7 @@ use std::path::Path;
 use super::bytes::{ByteOrder, read_samples, write_samples};
 use super::{Format, Source, atomic};
 use crate::samples::{NumberType, Samples, each_samples, sample_count};
+use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -49,7 +50,7 @@ impl Format for Npy {
             return Err(Error::field(
                 path,
                 "the length of the file",
-                format!("{length} bytes"),
+                counted(length, "byte"),
                 format!(
                     "must be at least {expected} for the shape {:?} of {}",
                     header.shape,
@@ -121,7 +122,7 @@ fn read_header(reader: &mut impl Read, path: &Path) -> Result<(Header, u64), Err
             Ok(found) => Err(Error::field(
                 path,
                 "the NPY header",
-                format!("{found} bytes long where {count} are expected"),
+                format!("{} long where {count} are expected", counted(found, "byte")),
                 "must be complete",
                 "The file may be truncated: copy or download it again.",
             )),

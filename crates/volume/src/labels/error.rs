@@ -8,6 +8,7 @@ use super::Class;
 use super::scheme::axis_name;
 use crate::Scaling;
 use crate::error::of_scaling;
+use crate::words::counted;
 
 /// What can be wrong with a label image or its scheme.
 ///
@@ -17,7 +18,7 @@ use crate::error::of_scaling;
 pub enum LabelsError {
     /// A label image has one value for each voxel.
     #[error(
-        "{source_name}: {channels} channels found, a label image has one. It may be a colour picture or the image itself; give the file of class numbers."
+        "{source_name}: {} found, a label image has one. It may be a colour picture or the image itself; give the file of class numbers.", counted(*.channels, "channel")
     )]
     Channels {
         source_name: String,
@@ -25,7 +26,7 @@ pub enum LabelsError {
     },
     /// The samples do not fill the shape.
     #[error(
-        "{source_name}: {found} samples found for {expected} voxels. The file may be truncated."
+        "{source_name}: {} found for {}. The file may be truncated.", counted(*.found, "sample"), counted(*.expected, "voxel")
     )]
     Length {
         source_name: String,
@@ -34,8 +35,8 @@ pub enum LabelsError {
     },
     /// A value that is no whole number.
     #[error(
-        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels), label values must be whole numbers. The file may hold probabilities, or was resampled with interpolation; give class numbers (resample labels by nearest neighbour).{}",
-        of_scaling(.scaling.as_ref())
+        "{source_name}: value {value} at [z, y, x] = {position:?} ({}), label values must be whole numbers. The file may hold probabilities, or was resampled with interpolation; give class numbers (resample labels by nearest neighbour).{}",
+        counted(*.count, "such voxel"), of_scaling(.scaling.as_ref())
     )]
     NotWhole {
         source_name: String,
@@ -46,8 +47,8 @@ pub enum LabelsError {
     },
     /// A value that is not a class of the scheme.
     #[error(
-        "{source_name}: value {value} at [z, y, x] = {position:?} ({count} such voxels) is no class of the scheme, whose classes are {classes}. {}",
-        outside_advice(*.value, .annotated)
+        "{source_name}: value {value} at [z, y, x] = {position:?} ({}) is no class of the scheme, whose classes are {classes}. {}",
+        counted(*.count, "such voxel"), outside_advice(*.value, .annotated)
     )]
     OutsideScheme {
         source_name: String,
@@ -96,7 +97,7 @@ pub enum LabelsError {
     /// Paint that several sets of slices explain about as well.
     #[error(
         "{source_name}: it cannot be told which slices were painted under {annotated}: the paint around [z, y, x] = {position:?} on {} along {axis} could as well be that of {} along {other_axis}. Name only the directions in which slices were painted, remove stray paint, or give a mask (--annotated MASK).",
-        count_of(*.slices), count_of(*.other_slices)
+        counted(*.slices, "slice"), counted(*.other_slices, "slice")
     )]
     PaintedAmbiguous {
         source_name: String,
@@ -138,7 +139,7 @@ pub enum LabelsError {
     )]
     UnlabeledIsClass { value: i64, name: String, free: i64 },
     /// A slice that is not there.
-    #[error("slice {axis}={index}: the labels have {count} slices along {axis}, counted from 0.", axis = axis_name(*.axis))]
+    #[error("slice {axis}={index}: the labels have {} along {axis}, counted from 0.", counted(*.count, "slice"), axis = axis_name(*.axis))]
     NoSuchSlice {
         axis: usize,
         index: usize,
@@ -165,13 +166,6 @@ impl fmt::Display for Listed {
             write!(f, " and {} more", self.0.len() - SHOWN)?;
         }
         Ok(())
-    }
-}
-
-fn count_of(count: usize) -> String {
-    match count {
-        1 => "1 slice".into(),
-        n => format!("{n} slices"),
     }
 }
 

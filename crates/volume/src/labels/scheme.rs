@@ -1,6 +1,7 @@
 //! The label scheme: how a person says what the values of a label file mean.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub enum Annotated {
 }
 
 impl Annotated {
-    /// The flag that says this, as a person types it.
+    /// The flag that says this, for a sentence. For a command that is run: [`words`](Self::words).
     ///
     /// ```
     /// use unet3d_volume::Annotated;
@@ -40,6 +41,22 @@ impl Annotated {
             Self::Mask(path) => format!("--annotated {}", path.display()),
         }
     }
+
+    /// The same as words of a command line, not quoted. A path that begins with a dash
+    /// is named from the current folder, or it would be taken for a flag.
+    pub fn words(&self) -> Vec<OsString> {
+        match self {
+            Self::Mask(path) => {
+                let path = match path.as_os_str().as_encoded_bytes().first() {
+                    Some(b'-') => &Path::new(".").join(path),
+                    _ => path,
+                };
+                vec!["--annotated".into(), path.into()]
+            }
+            // No other flag has a space within a word.
+            other => other.flag().split(' ').map(OsString::from).collect(),
+        }
+    }
 }
 
 /// How the values of label files are to be read.
@@ -53,19 +70,19 @@ pub struct LabelScheme {
 }
 
 impl LabelScheme {
-    /// The flags that say this, as a person types them; quoted where a name has spaces.
-    pub fn flags(&self) -> String {
+    /// The flags that say this, as words of a command line, not quoted: whoever prints
+    /// them quotes them for the shell.
+    pub fn words(&self) -> Vec<OsString> {
         let classes: Vec<_> = self
             .classes
             .iter()
             .map(|class| format!("{}={}", class.value, class.name))
             .collect();
-        let flag = self.annotated.flag();
-        match classes.join(",") {
-            none if none.is_empty() => flag,
-            all if all.contains(char::is_whitespace) => format!("{flag} --classes \"{all}\""),
-            all => format!("{flag} --classes {all}"),
+        let mut words = self.annotated.words();
+        if !classes.is_empty() {
+            words.extend(["--classes".into(), classes.join(",").into()]);
         }
+        words
     }
 
     /// Refuses what cannot be meant, before any file is read.
@@ -164,13 +181,20 @@ mod tests {
 
     #[test]
     fn flags_name_the_classes_that_were_named() {
-        let flags = |classes: &[Class]| scheme(classes, Annotated::Except(0)).flags();
-        let named = [class(1, "a"), class(-2, "b")];
-        assert_eq!(flags(&[]), "--unlabeled 0");
-        assert_eq!(flags(&named), "--unlabeled 0 --classes 1=a,-2=b");
+        let words = |classes: &[Class]| scheme(classes, Annotated::Except(0)).words();
+        let named = [class(1, "a b"), class(-2, "c")];
+        assert_eq!(words(&[]), ["--unlabeled", "0"]);
         assert_eq!(
-            flags(&[class(1, "a b")]),
-            "--unlabeled 0 --classes \"1=a b\""
+            words(&named),
+            ["--unlabeled", "0", "--classes", "1=a b,-2=c"]
         );
+    }
+
+    #[test]
+    fn a_mask_is_one_word_and_never_a_flag() {
+        let words = |path: &str| Annotated::Mask(path.into()).words();
+        assert_eq!(words("my mask.nii"), ["--annotated", "my mask.nii"]);
+        let dashed = Path::new(".").join("-m.nii").into_os_string();
+        assert_eq!(words("-m.nii"), ["--annotated".into(), dashed]);
     }
 }

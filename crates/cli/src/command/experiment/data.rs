@@ -10,6 +10,7 @@ use unet3d_train::{Case, Error};
 use unet3d_volume::{Annotated, LabelScheme, Normalise};
 
 use crate::command::train::{ask, same_channels};
+use crate::console::counted;
 use crate::label_flags::LabelFlags;
 use crate::output::stem;
 use crate::parse;
@@ -121,8 +122,8 @@ fn data_set(path: &Path, scheme: Option<&LabelScheme>) -> anyhow::Result<DataSet
 fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataSet> {
     if !paths.len().is_multiple_of(2) {
         bail!(
-            "{} files are named: image and labels of each volume are needed in turn, an even number. Is a label file missing?",
-            paths.len()
+            "{} named: image and labels of each volume are needed in turn, an even number. Is a label file missing?",
+            counted(paths.len(), "file")
         );
     }
     let Some(scheme) = scheme else {

@@ -225,9 +225,8 @@ fn shape_of(config: &TrainConfig) -> (String, String, String) {
 /// `1,000 steps`, `10 min`.
 pub(super) fn budget_text(budget: &Budget) -> String {
     match (budget.iterations, budget.minutes) {
-        (Some(n), Some(minutes)) => format!("{} steps or {minutes} min", console::count(n)),
-        (Some(1), None) => "1 step".into(),
-        (Some(n), None) => format!("{} steps", console::count(n)),
+        (Some(n), Some(minutes)) => format!("{} or {minutes} min", console::counted(n, "step")),
+        (Some(n), None) => console::counted(n, "step"),
         (None, Some(minutes)) => format!("{minutes} min"),
         (None, None) => String::new(),
     }

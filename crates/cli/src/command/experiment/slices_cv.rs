@@ -10,6 +10,7 @@ use super::method::methods;
 use super::paper;
 use super::study::{self, Study};
 use crate::command::End;
+use crate::console::counted;
 
 const HELP: &str = "\
 Examples:
@@ -46,9 +47,9 @@ impl SlicesCv {
         let study = Study {
             name: "slices-cv",
             title: format!(
-                "Cross-validation over {slices} annotated slices of {} volume{}",
-                data.cases.len(),
-                if data.cases.len() == 1 { "" } else { "s" }
+                "Cross-validation over {} of {}",
+                counted(slices, "annotated slice"),
+                counted(data.cases.len(), "volume")
             ),
             settings: json!({ "folds": self.folds, "slices_zyx": self.common.data.slices }),
             methods: methods(

@@ -172,9 +172,9 @@ impl Suggest {
                         continue;
                     }
                     console.note(format_args!(
-                        "{}, {} slices, seed {seed}:",
+                        "{}, {}, seed {seed}:",
                         way.name(),
-                        ADDED * count
+                        console::counted(ADDED * count, "slice")
                     ));
                     let mut watch =
                         Watch::new(console, interrupt.clone(), setting.config.memory_bytes);

@@ -13,6 +13,7 @@ use super::method::methods;
 use super::paper;
 use super::study::{self, Study};
 use crate::command::End;
+use crate::console::counted;
 
 const HELP: &str = "\
 Examples:
@@ -71,8 +72,8 @@ impl Volumes {
             )?;
             let tested = own.is_validate.iter().filter(|is| **is).count();
             notes.push(format!(
-                "Learned from {} volumes, tested on {tested}, {}.",
-                own.is_validate.len() - tested,
+                "Learned from {}, tested on {tested}, {}.",
+                counted(own.is_validate.len() - tested, "volume"),
                 own.how
             ));
             let names = data.cases.iter().zip(&own.is_validate);
@@ -99,8 +100,8 @@ impl Volumes {
         let study = Study {
             name: "volumes",
             title: format!(
-                "Learning from some of {} volumes, testing on others",
-                data.cases.len()
+                "Learning from some of {}, testing on others",
+                counted(data.cases.len(), "volume")
             ),
             settings,
             methods: methods(
@@ -128,9 +129,9 @@ impl Volumes {
         }
         if self.groups.len() != cases.len() {
             bail!(
-                "--groups names {} groups for {} volumes, one each is needed, in order: {}.",
-                self.groups.len(),
-                cases.len(),
+                "--groups names {} for {}, one each is needed, in order: {}.",
+                counted(self.groups.len(), "group"),
+                counted(cases.len(), "volume"),
                 cases
                     .iter()
                     .map(|c| c.name.as_str())

@@ -24,6 +24,7 @@ use self::header::{HEADER_BYTES, Header};
 use super::bytes::{DEFLATE_EXPANSION, read_samples, read_up_to, write_samples};
 use super::{Format, Source, atomic};
 use crate::samples::{NumberType, Samples, sample_count};
+use crate::words::counted;
 use crate::{Error, Scaling, Volume};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -73,7 +74,7 @@ impl Format for Nifti {
             return Err(Error::field(
                 &header_path,
                 "the length of the NIfTI header",
-                format!("{found} bytes"),
+                counted(found, "byte"),
                 format!("must be {HEADER_BYTES}"),
                 TRUNCATED,
             ));
@@ -180,10 +181,11 @@ fn read_data(
         return Err(Error::field(
             path,
             "the length of the file",
-            format!("{} bytes", stream.file_bytes),
+            counted(stream.file_bytes, "byte"),
             format!(
-                "cannot hold the {expected} bytes of {} channels of {z} x {y} x {x} {} that the header announces",
-                header.channels,
+                "cannot hold the {} of {} of {z} x {y} x {x} {} that the header announces",
+                counted(expected, "byte"),
+                counted(header.channels, "channel"),
                 header.number_type.name()
             ),
             TRUNCATED,

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Format, Source, atomic, has_extension, tiff};
 use crate::samples::{NumberType, Samples, each_type, sample_count};
+use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
 const OTHER_THAN_PNG: &str =
@@ -242,7 +243,12 @@ fn write_single(path: &Path, volume: &Volume) -> Result<(), Error> {
         return Err(Error::field(
             path,
             "the volume",
-            format!("{z} slices of {} {}", volume.channels, volume.type_name()),
+            format!(
+                "{} of {} {}",
+                counted(z, "slice"),
+                volume.channels,
+                volume.type_name()
+            ),
             "must be 1 slice of 1 or 3 channels, uint8 or uint16, to become one PNG",
             OTHER_THAN_PNG,
         ));

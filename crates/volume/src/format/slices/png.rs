@@ -11,6 +11,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Encoder, EncodingError, Limits, Transformations};
 
 use crate::samples::Samples;
+use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
 pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -46,7 +47,8 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
         .filter(|&bytes| bytes <= most)
         .ok_or_else(|| {
             wrong(format!(
-                "{file_bytes} bytes long, which cannot hold {width} x {height} pixels"
+                "{} long, which cannot hold {width} x {height} pixels",
+                counted(file_bytes, "byte")
             ))
         })?;
     let mut rows = vec![0; bytes];

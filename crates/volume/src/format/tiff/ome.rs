@@ -10,6 +10,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{Arrangement, units};
 use crate::Error;
+use crate::words::counted;
 
 /// More elements than the description of a million pages has.
 const MOST_NODES: u32 = 20_000_000;
@@ -112,7 +113,7 @@ pub(super) fn arrange(
         wrong(
             "SizeZ and SizeC",
             format!("{z} and {c}"),
-            &format!("must be covered by the {page_count} pages of the file"),
+            &format!("must be covered by the {} of the file", counted(page_count, "page")),
             "The volume may be spread over several files, which is not supported, or the file is truncated.",
         )
     })?;

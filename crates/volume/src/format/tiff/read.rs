@@ -17,6 +17,7 @@ use super::chain::{AsStored, Chain};
 use super::{Arrangement, imagej, ome, shaped, wrong};
 use crate::format::bytes::{ByteOrder, read_samples};
 use crate::samples::{NumberType, Sample, Samples, each_type, sample_count};
+use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
 /// The most that LZW can expand: a code of 12 bits for 4096 bytes, rounded
@@ -100,7 +101,7 @@ fn check_length(page: &Page, count: usize, file_bytes: u64, path: &Path) -> Resu
     Err(Error::field(
         path,
         "the length of the file",
-        format!("{file_bytes} bytes"),
+        counted(file_bytes, "byte"),
         format!("cannot hold the {bytes} bytes of samples that its pages announce"),
         "The file may be truncated or damaged: copy it again.",
     ))

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::imagej::significant;
 use super::{Arrangement, units};
+use crate::words::counted;
 use crate::{Error, Volume};
 
 /// Whether a description is a JSON object with a shape.
@@ -67,7 +68,10 @@ pub(super) fn arrange(
         .iter()
         .try_fold(1usize, |product, &n| product.checked_mul(n));
     if pages != Some(page_count) {
-        return Err(wrong(&format!("must agree with the {page_count} pages")));
+        return Err(wrong(&format!(
+            "must agree with the {} of the file",
+            counted(page_count, "page")
+        )));
     }
     let long: Vec<(usize, Option<char>)> = outer
         .iter()
