@@ -534,6 +534,7 @@ fn labels_of_several_channels() {
         samples: Samples::F32([a, b].concat()),
         scaling: None,
         notes: Vec::new(),
+        placed: None,
     };
     folder.volume("two.nii", &two);
     refused(

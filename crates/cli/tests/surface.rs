@@ -24,6 +24,7 @@ fn cube(z: usize) -> Volume {
         geometry,
         scaling: None,
         notes: Vec::new(),
+        placed: None,
     }
 }
 

@@ -64,6 +64,10 @@ pub enum Error {
         rule: String,
     },
 
+    /// Two volumes that do not lie on one grid.
+    #[error(transparent)]
+    Apart(Box<crate::place::Apart>),
+
     /// A label image, or the scheme it is read under.
     #[error(transparent)]
     Labels(#[from] crate::labels::LabelsError),

@@ -2,7 +2,8 @@
 //!
 //! Order of reading: a file becomes a [`Volume`] (`format`), the image is
 //! normalised (`normalise`) and brought to the wanted spacing (`resample`),
-//! label values become [`Labels`] under a stated [`LabelScheme`] (`labels`).
+//! its label image is brought to its grid (`place`), label values become
+//! [`Labels`] under a stated [`LabelScheme`] (`labels`).
 //! Arrays are `[z, y, x]`, several channels `[c, z, y, x]`, spacing in mm in
 //! the same order.
 
@@ -14,6 +15,9 @@ pub mod volume;
 pub mod words;
 
 pub mod normalise;
+
+// Two volumes become one grid, by their place in the world.
+pub mod place;
 
 pub mod resample;
 
@@ -27,6 +31,7 @@ pub use format::{check_name, check_shape, check_target, is_name_of_volume, read,
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::Normalise;
 pub use phantom::Phantom;
+pub use place::Orientation;
 pub use samples::{NumberType, Samples};
 pub use scaling::Scaling;
-pub use volume::{Geometry, Image, Volume};
+pub use volume::{Forms, Geometry, Image, Volume};

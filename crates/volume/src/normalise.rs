@@ -305,6 +305,7 @@ mod tests {
             samples,
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         }
     }
 
@@ -421,6 +422,7 @@ mod tests {
             samples: Samples::F64(values),
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         };
         let text = Image::from_volume(&v, &Normalise::None)
             .unwrap_err()

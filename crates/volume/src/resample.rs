@@ -16,6 +16,7 @@ pub fn resample_geometry(from: &Geometry, shape: [usize; 3]) -> Geometry {
     Geometry {
         shape,
         spacing_mm: from.spacing_mm.map(|s| [0, 1, 2].map(|a| s[a] * step[a])),
+        forms: from.forms.clone(),
         world_from_volume: from.world_from_volume.map(|rows| {
             rows.map(|row| {
                 // Voxel 0 has its centre at step / 2 - 1/2 of the old grid.
@@ -175,6 +176,7 @@ mod tests {
                 [0.0, 1.0, 0.0, 20.0],
                 [3.0, 0.0, 0.0, 30.0],
             ]),
+            forms: None,
         };
         let to = resample_geometry(&from, [8, 5, 6]);
         assert_eq!(to.spacing_mm, Some([1.5, 2.0, 0.5]));

@@ -1,14 +1,17 @@
 //! A volume: samples, shape, spacing, orientation and channels.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
+pub use crate::format::Forms;
+use crate::place::Orientation;
 pub use crate::samples::{NumberType, Samples};
 use crate::samples::{Sample, each_samples, each_type, sample_count};
 use crate::words::counted;
 use crate::{Error, Scaling};
 
-/// Where the voxels of a volume are.
-#[derive(Clone, Debug, PartialEq)]
+/// Where the voxels of a volume are. Two are equal where shape, spacing and place
+/// are, whatever their headers hold beside.
+#[derive(Clone, Debug)]
 pub struct Geometry {
     /// Voxels along `[z, y, x]`.
     pub shape: [usize; 3],
@@ -19,6 +22,16 @@ pub struct Geometry {
     /// NIfTI); columns volume z, y, x and the translation: `world = m * [z, y, x, 1]`.
     /// `None` where the file does not say.
     pub world_from_volume: Option<[[f64; 4]; 3]>,
+    /// How a NIfTI header put it, so that a result can keep forms, codes and unit of
+    /// its image; `None` where the file was of another format.
+    pub forms: Option<Forms>,
+}
+
+impl PartialEq for Geometry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.shape, self.spacing_mm, self.world_from_volume)
+            == (other.shape, other.spacing_mm, other.world_from_volume)
+    }
 }
 
 /// An image or a label image as its file holds it.
@@ -36,6 +49,10 @@ pub struct Volume {
     /// What was noticed while reading and a person should be told: a sentence
     /// each that begins with the path, as errors do. Empty for most files.
     pub notes: Vec<String>,
+    /// The box along `[z, y, x]` that the file filled, where the volume was placed in
+    /// a larger grid ([`place`](crate::place)); samples outside of it are 0 and mean
+    /// nothing. `None`: the file filled all of it.
+    pub placed: Option<[Range<usize>; 3]>,
 }
 
 /// An image as the network reads it: normalised, channels innermost.
@@ -56,6 +73,7 @@ impl Geometry {
             shape,
             spacing_mm: None,
             world_from_volume: None,
+            forms: None,
         }
     }
 
@@ -76,6 +94,11 @@ impl Geometry {
                     .sqrt()
             }))
         })
+    }
+
+    /// Which way the axes point, to the nearest; `None` where the file does not say.
+    pub fn orientation(&self) -> Option<Orientation> {
+        Orientation::of(self)
     }
 
     /// `[z, y, x]` of the voxel that stands at `index` of a `[z, y, x]` array.
@@ -152,6 +175,7 @@ impl Volume {
             samples,
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         })
     }
 
@@ -197,14 +221,32 @@ impl Volume {
                 [row[0], row[1], row[2], row[3] + shift]
             })
         });
+        let start = [0, 1, 2].map(|axis| ranges[axis].start);
         let geometry = Geometry {
             shape: kept,
             world_from_volume,
-            ..self.geometry
+            spacing_mm: self.geometry.spacing_mm,
+            forms: self.geometry.forms.as_ref().map(|f| f.from_voxel(start)),
         };
+        let placed = self.placed.as_ref().map(|placed| {
+            [0, 1, 2].map(|axis| {
+                let within = |at: usize| at.clamp(ranges[axis].start, ranges[axis].end);
+                within(placed[axis].start) - start[axis]..within(placed[axis].end) - start[axis]
+            })
+        });
         Ok(Self {
             scaling: self.scaling,
+            placed,
             ..Self::new(geometry, self.channels, samples)?
+        })
+    }
+
+    /// Whether the file filled the voxel at `index` of a `[z, y, x]` array, rather
+    /// than that a placed box leaves it out.
+    pub fn is_filled(&self, index: usize) -> bool {
+        self.placed.as_ref().is_none_or(|placed| {
+            let at = self.geometry.position(index);
+            (0..3).all(|axis| placed[axis].contains(&at[axis]))
         })
     }
 
@@ -296,8 +338,9 @@ mod tests {
         ];
         let geometry = Geometry {
             shape: [2, 3, 4],
-            spacing_mm: Some([1.0, 2.0, 3.0]),
             world_from_volume: Some(world),
+            spacing_mm: Some([1.0, 2.0, 3.0]),
+            forms: None,
         };
         let volume = Volume::new(geometry, 2, Samples::I16((0..48).collect())).unwrap();
         let part = volume.crop([1..2, 1..3, 2..4]).unwrap();

@@ -180,6 +180,7 @@ fn volume(path: &Path, console: Console) -> anyhow::Result<Facts> {
         shape,
         spacing_mm,
         world_from_volume,
+        ..
     } = &volume.geometry;
     let ranges = ranges(&volume);
     let mut lines = vec![

@@ -129,6 +129,7 @@ mod tests {
             samples: Samples::U8(gray),
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         };
         (image, labels)
     }

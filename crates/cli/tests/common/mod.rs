@@ -145,6 +145,7 @@ pub(crate) fn blobs(shape: [usize; 3], seed: usize) -> (Volume, Volume) {
         samples,
         scaling: None,
         notes: Vec::new(),
+        placed: None,
     };
     (volume(Samples::U8(gray)), volume(Samples::U8(labels)))
 }

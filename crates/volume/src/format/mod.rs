@@ -19,6 +19,8 @@ use std::path::Path;
 
 use crate::{Error, Volume};
 
+pub use nifti::Forms;
+
 /// All formats, in the order in which they are asked.
 const FORMATS: &[&dyn Format] = &[&nifti::Nifti, &tiff::Tiff, &npy::Npy, &slices::Slices];
 

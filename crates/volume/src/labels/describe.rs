@@ -46,7 +46,11 @@ pub struct FoundValues {
 pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Error> {
     check_whole(volume, source)?;
     let shape = volume.geometry.shape;
-    let voxels = volume.geometry.voxels();
+    // Of a placed box, what its file covers.
+    let voxels = match &volume.placed {
+        Some(placed) => placed.iter().map(|range| range.len()).product(),
+        None => volume.geometry.voxels(),
+    };
     if voxels == 0 {
         return Err(LabelsError::NothingAnnotated {
             source_name: source.into(),
@@ -55,7 +59,9 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
         }
         .into());
     }
-    let mut found: Vec<_> = values_of(volume, |_, _| true).into_iter().collect();
+    let mut found: Vec<_> = values_of(volume, |i, _| volume.is_filled(i))
+        .into_iter()
+        .collect();
     let distinct = found.len();
     found.sort_by_key(|&(value, seen)| (std::cmp::Reverse(seen.count), value));
     found.truncate(SHOWN);
@@ -65,6 +71,9 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
     let painted = found.len();
     let mut last = (found[0].0, 0);
     for_each_value(volume, |i, value| {
+        if !volume.is_filled(i) {
+            return;
+        }
         if value != last.0 {
             let shown = found.iter().position(|&(v, _)| v == value);
             last = (value, shown.unwrap_or(usize::MAX));
@@ -194,6 +203,7 @@ mod tests {
             samples: Samples::I32(values),
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         }
     }
 
@@ -241,6 +251,7 @@ mod tests {
             samples: Samples::F32(vec![0.0, 0.25]),
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         };
         let text = describe_values(&v, "a.nii").unwrap_err().to_string();
         assert!(

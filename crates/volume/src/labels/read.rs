@@ -13,7 +13,8 @@ impl Labels {
     /// under that scheme only. `source` is what errors call the label image.
     /// Classes that the scheme leaves empty are the values of the annotated
     /// voxels, ascending, named `class V` (0 in painted slices: `background`).
-    /// What un-annotated voxels hold is not looked at.
+    /// What un-annotated voxels hold is not looked at. Of a volume that was placed in
+    /// a larger grid only what its file covers can be annotated, under any scheme.
     ///
     /// # Errors
     /// Several channels; values that are not whole; an annotated value outside
@@ -99,7 +100,13 @@ fn annotated_values(
 ) -> Result<(Vec<bool>, Found), LabelsError> {
     scheme.check()?;
     check_whole(volume, source)?;
-    let annotated = annotated_voxels(volume, &scheme.annotated, mask, source)?;
+    let mut annotated = annotated_voxels(volume, &scheme.annotated, mask, source)?;
+    if volume.placed.is_some() {
+        // What the file does not cover nobody annotated, under any scheme.
+        for (i, annotated) in annotated.iter_mut().enumerate() {
+            *annotated &= volume.is_filled(i);
+        }
+    }
     let found = values_of(volume, |i, _| annotated[i]);
     if found.is_empty() {
         return Err(nothing_annotated(&scheme.annotated, source));
@@ -264,6 +271,7 @@ mod tests {
             samples,
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         }
     }
 

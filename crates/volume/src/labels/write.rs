@@ -40,6 +40,7 @@ impl Labels {
             samples,
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         }
     }
 

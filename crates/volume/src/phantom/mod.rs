@@ -110,6 +110,7 @@ impl Phantom {
             samples: Samples::U8(samples),
             scaling: None,
             notes: Vec::new(),
+            placed: None,
         };
         (volume(3, image), volume(1, labels))
     }

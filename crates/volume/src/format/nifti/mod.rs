@@ -21,6 +21,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use self::header::{HEADER_BYTES, Header};
+pub use self::orientation::Forms;
 use super::bytes::{DEFLATE_EXPANSION, read_samples, read_up_to, write_samples};
 use super::{Format, Source, atomic};
 use crate::samples::{NumberType, Samples, sample_count};
@@ -213,10 +214,12 @@ fn read_data(
         Some((slope, intercept)) => scaled(&samples, slope, intercept),
         None => samples,
     };
-    Ok(Volume {
+    let mut volume = Volume {
         scaling,
         ..Volume::new(header.geometry.clone(), header.channels, samples)?
-    })
+    };
+    volume.notes.extend(orientation::notes(&volume.geometry));
+    Ok(volume)
 }
 
 /// `sample * slope + intercept`: f32 where the samples fit it without loss, f64

@@ -303,11 +303,13 @@ fn slice_of(volume: &Volume, z: usize) -> Volume {
             shape: [1, height, width],
             spacing_mm: volume.geometry.spacing(),
             world_from_volume: None,
+            forms: None,
         },
         channels: volume.channels,
         samples,
         scaling: None,
         notes: Vec::new(),
+        placed: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn volume(number_type: NumberType, channels: usize, shape: [usize; 3]) -> Volume
         shape,
         spacing_mm: Some([0.0005, 0.000284, 0.000127]),
         world_from_volume: None,
+        forms: None,
     };
     Volume::new(geometry, channels, samples).expect("valid")
 }

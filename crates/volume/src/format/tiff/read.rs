@@ -66,6 +66,7 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
         shape,
         spacing_mm: arrangement.spacing_mm.take(),
         world_from_volume: None,
+        forms: None,
     };
     let samples = if hidden_pages {
         read_hidden(&mut decoder, second, &chain, &page, &arrangement, path)?
