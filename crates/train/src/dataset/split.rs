@@ -155,7 +155,7 @@ fn by_subject(cases: &mut [CaseFiles]) -> String {
     let kind = if known { "subject" } else { "case" };
     let n = subjects.len();
     if n < FEWEST_SUBJECTS {
-        return format!("no {kind} held out, as there are only {n}");
+        return format!("no {kind} held out, too few are there: {n}");
     }
     subjects.shuffle(&mut generator(0, Stream::Split, 0));
     let held_out = (n / HELD_OUT_OF).max(1);

@@ -65,7 +65,7 @@ fn the_decathlons_layout() {
     assert_eq!(cases.len(), 2);
     assert_eq!(cases[1].name, "c1");
     assert_eq!(cases[1].labels.class_voxels(), [1, 26]);
-    assert_eq!(found.how_split, "no case held out, as there are only 2");
+    assert_eq!(found.how_split, "no case held out, too few are there: 2");
 }
 
 #[test]
