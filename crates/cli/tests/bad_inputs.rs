@@ -618,7 +618,7 @@ fn probabilities_of_another_shape() {
     refused(
         &folder,
         "evaluate @truth.npy @truth.npy --dense --probabilities @p.npy",
-        &["p.npy", "1 channels", "2 classes", "--classes"],
+        &["p.npy", "1 channel,", "2 classes", "--classes"],
     );
 }
 

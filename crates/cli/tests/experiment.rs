@@ -362,7 +362,7 @@ fn experiments_that_cannot_be_meant() {
     refused(
         &folder,
         &format!("{volumes} --groups x"),
-        &["1 groups for 2 volumes"],
+        &["1 group for 2 volumes"],
     );
     refused(&folder, &format!("{volumes} --folds 3"), &["folds is 3"]);
     refused(&folder, &format!("{volumes} --split"), &["--split"]);
