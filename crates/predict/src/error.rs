@@ -3,7 +3,7 @@
 
 use unet3d_unet::ConfigError;
 use unet3d_unet::SizeError;
-use unet3d_volume::words::counted;
+use unet3d_volume::words::{count, counted};
 
 /// Why bytes are not a model that this program can use, or a model cannot
 /// become bytes.
@@ -11,7 +11,7 @@ use unet3d_volume::words::counted;
 pub enum ModelError {
     /// Shorter than its own header says.
     #[error(
-        "the model is truncated: {} found, its header announces at least {expected}. Copy or download it again", counted(*.found, "byte")
+        "the model is truncated: {} found, its header announces at least {}. Copy or download it again", counted(*.found, "byte"), count(*.expected)
     )]
     Truncated {
         /// Bytes found.

@@ -14,6 +14,7 @@ use common::{anisotropic, model};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use unet3d_predict::{FORMAT_VERSION, Model};
 use unet3d_unet::{Normalisation, Padding};
+use unet3d_volume::words::count;
 
 fn example() -> Model {
     model(Padding::Same, Normalisation::BatchRunning, anisotropic())
@@ -123,8 +124,8 @@ fn every_truncation_is_refused() {
         if length < 2048 || length % 97 == 0 {
             let words: &[&str] = match length {
                 0 => &["it is empty"],
-                1..8 => &["bytes are too few"],
-                _ => &["truncated", &length.to_string(), "again"],
+                1..8 => &["cannot hold a header"],
+                _ => &["truncated", &count(length as u64), "again"],
             };
             assert_refused(&bytes[..length], words);
         }

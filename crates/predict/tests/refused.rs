@@ -126,7 +126,7 @@ fn too_little_memory_says_how_much_is_needed() {
     };
     assert_says(
         &refusal(&model, &volume, &little),
-        &["1000 bytes given", "needs", "iB"],
+        &["1,000 bytes given", "needs", "iB"],
     );
     // A tile asked for is not made smaller silently.
     let both = Options {
@@ -135,7 +135,7 @@ fn too_little_memory_says_how_much_is_needed() {
     };
     assert_says(
         &refusal(&model, &volume, &both),
-        &["1000 bytes given", "[46, 46, 46]"],
+        &["1,000 bytes given", "[46, 46, 46]"],
     );
 }
 

@@ -176,7 +176,7 @@ fn recipes_are_checked() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("case 1") && message.contains("1 channels"),
+        message.contains("case 1") && message.contains("1 channel,"),
         "{message}"
     );
 }
