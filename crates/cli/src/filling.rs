@@ -8,9 +8,10 @@ use std::time::Instant;
 use anyhow::Context;
 use serde_json::json;
 use unet3d_metrics::{Confusion, Scores};
+use unet3d_predict::Model;
 use unet3d_train::fill::FillResult;
 use unet3d_train::run::Sitting;
-use unet3d_train::{FillConfig, TrainConfig, fill};
+use unet3d_train::{Error, FillConfig, TrainConfig, fill};
 use unet3d_volume::{Label, Labels, Volume};
 
 use crate::arguments::Machine;
@@ -98,7 +99,12 @@ pub(crate) fn run(
         &mut watch,
     );
     watch.close();
-    let result = result.with_context(|| filling.paths.image.display().to_string())?;
+    let result = match result {
+        Err(Error::NotFilled { model, source }) => {
+            return Err(keep_model(&filling.paths, &model, *source, console));
+        }
+        other => other.with_context(|| filling.paths.image.display().to_string())?,
+    };
     for warning in &result.warnings {
         console.note(format_args!("Note: {warning}."));
     }
@@ -172,6 +178,29 @@ pub(crate) fn run(
     } else {
         End::Done
     })
+}
+
+/// Keeps what was learned where the volume could not be predicted; gives the error to
+/// end with.
+fn keep_model(paths: &Paths, model: &Model, source: Error, console: Console) -> anyhow::Error {
+    let mut results = Results::new(console);
+    let kept = results.keep(&paths.model, |path| model_file::write(path, model));
+    let error = anyhow::Error::new(source).context(paths.image.display().to_string());
+    if results.holds(&kept) {
+        let predict = CommandLine::new("predict")
+            .path(&kept)
+            .path(&paths.image)
+            .word("-o")
+            .path(&paths.out);
+        console.note(format_args!(
+            "What was learned is kept in {}. Once the cause is mended, segment the volume with:\n    {predict}",
+            kept.display()
+        ));
+    }
+    match results.finish() {
+        Ok(()) => error,
+        Err(lost) => error.context(lost.to_string()),
+    }
 }
 
 /// The result against the truth, on the voxels that were not annotated.

@@ -90,7 +90,7 @@ impl Results {
         }
         let others = match self.written {
             0 => "",
-            _ => "\nWhat is listed under \"Written\" is whole.",
+            _ => "\nAll other results were written whole.",
         };
         bail!("{}{others}", self.failures.join("\n"))
     }

@@ -537,3 +537,45 @@ fn a_report_that_cannot_be_written_costs_nothing_else() {
     }
     assert!(folder.path("out.nii.gz").is_file() && folder.path("out.unet3d.safetensors").is_file());
 }
+
+#[test]
+fn what_was_learned_is_kept_where_the_volume_cannot_be_segmented() {
+    let folder = volumes("my data");
+    // After one such step no prediction is a number.
+    folder.bytes(
+        "config.toml",
+        b"[optimizer]\nkind = \"adam\"\nrate = 1e37\n",
+    );
+    let ran = within(
+        &folder,
+        &[
+            "fill",
+            "my data/the image.nii.gz",
+            "my data/the labels.nii.gz",
+            "-o",
+            "my data/out.nii.gz",
+            "--unlabeled",
+            "0",
+            "--iterations",
+            "1",
+            "--patch",
+            "16,16,16",
+            "--config",
+            "config.toml",
+        ],
+    );
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let model = "my data/out.unet3d.safetensors";
+    assert!(folder.path(model).is_file(), "{ran:?}");
+    assert!(!folder.path("my data/out.nii.gz").exists(), "{ran:?}");
+    assert!(ran.stderr.contains("not finite"), "{ran:?}");
+    let expected = [
+        "unet3d",
+        "predict",
+        model,
+        "my data/the image.nii.gz",
+        "-o",
+        "my data/out.nii.gz",
+    ];
+    assert_eq!(words(the_one(&ran, "predict")), expected);
+}

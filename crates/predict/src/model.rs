@@ -4,6 +4,8 @@
 //! with, the spacing it expects and the meaning of its classes it predicts
 //! nonsense silently. So they travel together, in memory and in the file.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use unet3d_metrics::Calibration;
 use unet3d_unet::{Network, Parameters};
@@ -22,6 +24,16 @@ pub struct Model {
     pub parameters: Parameters,
     /// What happens before and after the network.
     pub pipeline: Pipeline,
+}
+
+impl fmt::Debug for Model {
+    /// What it is for, without its millions of parameters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("parameters", &self.network.parameter_count())
+            .field("pipeline", &self.pipeline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens to an image before the network sees it, and what the network's

@@ -81,6 +81,15 @@ pub enum Error {
         /// Learning rate of the step.
         rate: f64,
     },
+    /// The network has learned, its volume could not be predicted. The caller may keep
+    /// the model, which is all that was learned.
+    #[error("after the training, the volume could not be segmented: {source}")]
+    NotFilled {
+        /// What was learned.
+        model: Box<unet3d_predict::Model>,
+        /// Why it could not.
+        source: Box<Error>,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}. {advice}", path.display())]
     Io {

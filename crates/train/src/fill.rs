@@ -104,7 +104,8 @@ pub struct FillResult {
 /// # Errors
 /// When image and labels do not go together, fewer than two classes are
 /// annotated, training or prediction will not fit the memory (said before
-/// training begins), or one of them fails.
+/// training begins), or one of them fails; what a prediction that fails leaves of the
+/// training is in [`Error::NotFilled`].
 pub fn fill(
     volume: &Volume,
     labels: &Labels,
@@ -202,42 +203,54 @@ pub fn fill(
     let second = config.probabilities || config.uncertainty;
     let passes = 1 + usize::from(second);
     let image = &cases[0].image;
-    // The same tiles twice, or results might differ where a network normalises by
-    // the statistics of a tile.
-    let tiling = Tiling::new(&model, image.geometry.shape, &options, threads)?;
-    let options = Options {
-        tile: Some(tiling.input_shape()),
-        ..options
+    let mut predict_all = || -> Result<_, Error> {
+        // The same tiles twice, or results might differ where a network normalises by
+        // the statistics of a tile.
+        let tiling = Tiling::new(&model, image.geometry.shape, &options, threads)?;
+        let options = Options {
+            tile: Some(tiling.input_shape()),
+            ..options
+        };
+        let plain = Options {
+            probabilities: false,
+            uncertainty: false,
+            ..options.clone()
+        };
+        let mut progress = in_passes(observer, 0, passes);
+        let (prediction, expected) = match &held_out {
+            None => (
+                predict(&model, image, &plain, threads, &mut progress)?,
+                None,
+            ),
+            Some(truth) => {
+                let mut evidence =
+                    Evidence::new(labels, truth, &trained_on).of_mirrored(config.mirrored);
+                let prediction =
+                    predict_before(&model, image, &plain, threads, &mut progress, &mut evidence)?;
+                let seed = config.train.seed;
+                let estimate = Estimate::new(&evidence, &indices, &labels.classes, seed);
+                (prediction, Some(estimate))
+            }
+        };
+        model.pipeline.calibration = expected.as_ref().map(|e| e.calibration);
+        drop(progress);
+        let doubts = match second {
+            true => {
+                let mut progress = in_passes(observer, 1, passes);
+                Some(predict(&model, image, &options, threads, &mut progress)?)
+            }
+            false => None,
+        };
+        Ok((prediction, expected, doubts))
     };
-    let plain = Options {
-        probabilities: false,
-        uncertainty: false,
-        ..options.clone()
-    };
-    let mut progress = in_passes(observer, 0, passes);
-    let (prediction, expected) = match &held_out {
-        None => (
-            predict(&model, image, &plain, threads, &mut progress)?,
-            None,
-        ),
-        Some(truth) => {
-            let mut evidence =
-                Evidence::new(labels, truth, &trained_on).of_mirrored(config.mirrored);
-            let prediction =
-                predict_before(&model, image, &plain, threads, &mut progress, &mut evidence)?;
-            let seed = config.train.seed;
-            let estimate = Estimate::new(&evidence, &indices, &labels.classes, seed);
-            (prediction, Some(estimate))
+    let (prediction, expected, doubts) = match predict_all() {
+        Ok(predicted) => predicted,
+        Err(source) => {
+            return Err(Error::NotFilled {
+                model: Box::new(model),
+                source: Box::new(source),
+            });
         }
-    };
-    model.pipeline.calibration = expected.as_ref().map(|e| e.calibration);
-    drop(progress);
-    let doubts = match second {
-        true => {
-            let mut progress = in_passes(observer, 1, passes);
-            Some(predict(&model, image, &options, threads, &mut progress)?)
-        }
-        false => None,
     };
     let (probabilities, uncertainty) =
         doubts.map_or((None, None), |d| (d.probabilities, d.uncertainty));

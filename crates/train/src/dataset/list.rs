@@ -19,6 +19,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use unet3d_volume::words::counted;
 use unet3d_volume::{Annotated, Class, LabelScheme};
 
 use super::folder::stem;
@@ -162,9 +163,9 @@ fn scheme(path: &Path, section: LabelSection) -> Result<LabelScheme, Error> {
         Err(stated) => Err(Error::file(
             path,
             format!(
-                "[labels] states {} ways to tell annotated voxels, it must state one of \
+                "[labels] states {} to tell annotated voxels, it must state one of \
                  unlabeled, painted_slices, dense and masks",
-                stated.len()
+                counted(stated.len(), "way")
             ),
         )),
     }

@@ -153,8 +153,8 @@ pub(super) fn run(
     let stopped = interrupt.asked() && finished < plan.runs.len();
     if stopped {
         console.note(format_args!(
-            "Interrupted; {finished} of {} runs are finished and kept. Give the same command again to go on.",
-            plan.runs.len()
+            "Interrupted; {finished} of {} finished and kept. Give the same command again to go on.",
+            console::counted(plan.runs.len(), "run")
         ));
     }
     console.json(&json!({
@@ -194,10 +194,11 @@ fn tell(study: &Study, plan: &Plan, kept: usize, base: &TrainConfig, console: Co
     let networks = plan.runs.iter().filter(|run| run.config.is_some()).count();
     let budget = budget_text(&base.budget);
     console.note(format_args!(
-        "{}: {} part{}, {networks} networks to train, {budget} each. {kept} of {runs} runs are finished already.",
+        "{}: {}, {} to train, {budget} each. {kept} of {} finished already.",
         study.title,
-        study.protocol.parts().len(),
-        if study.protocol.parts().len() == 1 { "" } else { "s" }
+        console::counted(study.protocol.parts().len(), "part"),
+        console::counted(networks, "network"),
+        console::counted(runs, "run"),
     ));
     console.note(format_args!(
         "Memory at most {}.",

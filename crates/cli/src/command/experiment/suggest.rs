@@ -417,8 +417,8 @@ fn table(rounds: &[Round], most: usize) -> String {
     let seeds = rounds.iter().filter(|r| r.way == Way::Start).count();
     let _ = writeln!(
         out,
-        "\nMean IoU of the whole volume, mean and standard deviation over {} seeds.",
-        console::count(seeds as u64)
+        "\nMean IoU of the whole volume, mean and standard deviation over {}.",
+        console::counted(seeds, "seed")
     );
     out
 }

@@ -75,7 +75,7 @@ impl Format for Slices {
             return Err(Error::field(
                 path,
                 "the volume",
-                format!("{z} slices"),
+                counted(z, "slice"),
                 "must be 1 slice to become one PNG",
                 OTHER_THAN_PNG,
             ));

@@ -172,7 +172,7 @@ pub(super) fn arrange(
     let pages = pages.ok_or_else(|| {
         wrong(
             "TiffData",
-            format!("{} blocks", blocks.len()),
+            counted(blocks.len(), "block"),
             "must give a page of this file for every slice and channel",
             "The volume may be spread over several files, which is not supported.",
         )
