@@ -267,6 +267,34 @@ fn suggest_compares_ways_and_keeps_to_its_volume() {
     assert_eq!(text(&folder, "out/rounds.jsonl"), before);
 }
 
+#[test]
+fn an_experiment_replaces_no_file_of_others() {
+    let folder = volumes();
+    for (command, names) in [
+        (
+            "experiment slices-cv @a.nii @a-labels.nii --dense --slices z=3,y=3,x=3 --iterations 1 -o @",
+            ["results.csv", "results.md", "results.svg"],
+        ),
+        (
+            "experiment suggest @a.nii @a-labels.nii --iterations 1 -o @",
+            ["rounds.jsonl", "suggest.csv", "suggest.md"],
+        ),
+    ] {
+        for name in names {
+            folder.bytes(&format!("{name}.d/{name}"), b"of somebody else");
+            refused(
+                &folder,
+                &format!("{command}{name}.d"),
+                &[name, "experiment.json is missing", "-o"],
+            );
+            assert_eq!(
+                text(&folder, &format!("{name}.d/{name}")),
+                "of somebody else"
+            );
+        }
+    }
+}
+
 /// Code 1 and an error with all of `words`.
 #[track_caller]
 fn refused(folder: &Folder, arguments: &str, words: &[&str]) {

@@ -18,6 +18,7 @@ use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
 use crate::listing::Item;
+use crate::results::Results;
 use crate::{model_file, output, parse};
 
 /// Name the slices to annotate next, in all three directions
@@ -131,8 +132,9 @@ impl Suggest {
         let Some(doubts) = predicted.and_then(|p| p.uncertainty) else {
             return Ok(End::Interrupted);
         };
+        let mut results = Results::new(console);
         if let Some(path) = &self.uncertainty {
-            write_map(path, &image, &doubts)?;
+            results.add(path, |path| write_map(path, &image, &doubts));
         }
         let strategy = match self.by {
             By::Uncertainty => Strategy::Uncertainty,
@@ -141,7 +143,8 @@ impl Suggest {
         };
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         let slices = suggest(&doubts, &labels, count, strategy);
-        self.tell(&slices, &labels, &scheme, console)?;
+        self.tell(&slices, &labels, &scheme, &results, console)?;
+        results.finish()?;
         Ok(End::Done)
     }
 
@@ -150,6 +153,7 @@ impl Suggest {
         slices: &[SliceRef],
         labels: &Labels,
         scheme: &LabelScheme,
+        results: &Results,
         console: Console,
     ) -> anyhow::Result<()> {
         let mut rows = vec![
@@ -201,7 +205,8 @@ impl Suggest {
                 })
             })
             .collect();
-        console.json(&json!({ "slices": named, "uncertainty": self.uncertainty }))
+        let uncertainty = self.uncertainty.as_ref().filter(|path| results.holds(path));
+        console.json(&json!({ "slices": named, "uncertainty": uncertainty }))
     }
 
     fn why(&self, slice: &SliceRef) -> String {

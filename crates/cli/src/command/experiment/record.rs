@@ -157,13 +157,29 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (n > 0).then(|| sum / f64::from(n))
 }
 
-/// Refuses a folder that holds another experiment than this one.
+/// Name of the file that says which experiment a folder holds.
+pub(super) const ABOUT: &str = "experiment.json";
+
+/// Refuses a folder that holds another experiment than this one, or files under the
+/// names of its `results` that no experiment made.
 ///
 /// # Errors
-/// Where its description cannot be read, or names another protocol or other data.
-pub(super) fn check_experiment(path: &Path, about: &Value) -> anyhow::Result<()> {
+/// Where its description cannot be read, or names another protocol or other data; where
+/// there is none, but a result.
+pub(super) fn check_folder(folder: &Path, about: &Value, results: &[&str]) -> anyhow::Result<()> {
+    let path = &folder.join(ABOUT);
     let bytes = match fs::read(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let stands = |name: &&&str| fs::symlink_metadata(folder.join(name)).is_ok();
+            if let Some(name) = results.iter().find(stands) {
+                bail!(
+                    "{}: holds {name}, but not of which experiment ({ABOUT} is missing), and it would be replaced. \
+                     Give another folder (-o), or move the file elsewhere.",
+                    folder.display()
+                );
+            }
+            return Ok(());
+        }
         read => read.with_context(|| format!("{}: cannot be read", path.display()))?,
     };
     let then: Value = serde_json::from_slice(&bytes).with_context(|| {

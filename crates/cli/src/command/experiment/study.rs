@@ -18,13 +18,14 @@ use super::method::Method;
 use super::paper;
 use super::plan::{Plan, Run};
 use super::record::{self, Record};
-use super::tables::Tables;
+use super::tables::{self, Tables};
 use super::watch::{Pace, Watch};
 use super::work::Work;
 use crate::command::End;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::output;
+use crate::results::Results;
 
 /// What an experiment consists of.
 pub(super) struct Study {
@@ -66,8 +67,8 @@ pub(super) fn run(
     let background = common.background(&cases[0].labels.classes)?;
     let plan = Plan::new(&study, common.seeds, base, &cases, engine, &threads)?;
     let folder = common.out.join("runs");
-    let about = common.out.join("experiment.json");
-    record::check_experiment(&about, &plan.about)?;
+    let about = common.out.join(record::ABOUT);
+    record::check_folder(&common.out, &plan.about, &tables::FILES)?;
     let path = |run: &Run| folder.join(format!("{}.json", run.name));
     let mut records = Vec::new();
     for run in &plan.runs {
@@ -129,7 +130,9 @@ pub(super) fn run(
         match work.make(run, &mut watch) {
             Ok(None) => break,
             Ok(Some(record)) => {
-                record.write(&path(run))?;
+                let mut results = Results::new(console);
+                results.keep(&path(run), |path| record.write(path));
+                results.finish()?;
                 work.clear()?;
                 watch.end(run.method, run_started.elapsed().as_secs_f64());
                 records[i] = Some(record);

@@ -38,6 +38,7 @@ use crate::label_flags::read_under;
 use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
 use crate::output;
+use crate::results::Results;
 use crate::watch::Watch;
 
 /// Slices a direction in the first round.
@@ -48,6 +49,9 @@ const ADDED: usize = 3;
 
 /// Steps of each training where nobody says: what two cores do in about a minute.
 const ITERATIONS: u64 = 150;
+
+/// The file of the finished rounds, one a line.
+const ROUNDS: &str = "rounds.jsonl";
 
 /// Compare ways to choose the next slice, on a volume whose truth is known
 #[derive(Args, Debug)]
@@ -196,7 +200,7 @@ impl Suggest {
                         return Ok(End::Interrupted);
                     };
                     console.note(format_args!("  mean IoU {:.3}", round.iou));
-                    setting.keep(round)?;
+                    setting.keep(round, console)?;
                 }
             }
         }
@@ -241,7 +245,7 @@ impl Suggest {
             truth.geometry.shape
         );
         self.claim(&image, &truth, &config)?;
-        let file = self.out.join("rounds.jsonl");
+        let file = self.out.join(ROUNDS);
         let text = if file.exists() {
             fs::read_to_string(&file)
                 .with_context(|| format!("{}: cannot be read", file.display()))?
@@ -277,14 +281,8 @@ impl Suggest {
             // Every round has a seed of its own.
             "train": TrainConfig { seed: 0, ..config.clone() },
         });
-        let file = self.out.join("experiment.json");
-        let has_rounds = self.out.join("rounds.jsonl").exists();
-        ensure!(
-            file.exists() || !has_rounds,
-            "{}: holds rounds, but not of what (experiment.json is missing). Give another folder (-o).",
-            self.out.display()
-        );
-        record::check_experiment(&file, &about)?;
+        record::check_folder(&self.out, &about, &[ROUNDS, "suggest.csv", "suggest.md"])?;
+        let file = self.out.join(record::ABOUT);
         output::write_file(&file, &serde_json::to_vec_pretty(&about)?)
     }
 }
@@ -366,11 +364,14 @@ impl Setting {
         Ok(annotated)
     }
 
-    fn keep(&mut self, round: Round) -> anyhow::Result<()> {
+    fn keep(&mut self, round: Round, console: Console) -> anyhow::Result<()> {
         self.rounds.push(round);
         let lines = self.rounds.iter().map(serde_json::to_string);
         let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
-        output::write_file(&self.file, (lines.join("\n") + "\n").as_bytes())
+        let text = lines.join("\n") + "\n";
+        let mut results = Results::new(console);
+        results.keep(&self.file, |path| output::write_file(path, text.as_bytes()));
+        results.finish()
     }
 }
 

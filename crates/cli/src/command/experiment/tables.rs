@@ -10,6 +10,9 @@ use super::{csv, markdown, plot};
 use crate::console::Console;
 use crate::output;
 
+/// The files that [`Tables::write`] writes.
+pub(super) const FILES: [&str; 3] = ["results.csv", "results.md", "results.svg"];
+
 /// Everything that the tables are made from.
 pub(super) struct Tables<'a> {
     /// The experiment.
