@@ -3,10 +3,12 @@
 //! Comes in: the [`Estimate`] of a fill. Leaves: a table, sentences, JSON.
 
 use serde_json::{Value, json};
+use unet3d_metrics::Scores;
 use unet3d_metrics::interval::COVERAGE;
 use unet3d_metrics::{Calibration, Reliability};
 use unet3d_train::Estimate;
 
+use crate::absent::{self, Judge};
 use crate::command::evaluate::score;
 use crate::console;
 
@@ -40,15 +42,14 @@ pub(crate) fn not_shown(expected: &Estimate) -> Option<String> {
     let names: Vec<&str> = names
         .map(|c| expected.scores.classes[*c].name.as_str())
         .collect();
-    let (last, others) = names.split_last()?;
-    let named = match others {
-        [] => (*last).to_owned(),
-        _ => format!("{} or {last}", others.join(", ")),
-    };
-    Some(format!(
-        "The held-out slices do not show {named}: how good that is cannot be said, \
-         and the mean is of the other classes. Annotate further slices that show it."
-    ))
+    absent::not_scored(&names, Judge::Slices)
+}
+
+/// The same of scores of held-out slices.
+pub(crate) fn not_shown_by(scores: &Scores) -> Option<String> {
+    let names = scores.classes.iter().filter(|c| c.voxels == 0);
+    let names: Vec<&str> = names.map(|c| c.name.as_str()).collect();
+    absent::not_scored(&names, Judge::Slices)
 }
 
 /// Scores to expect, of each class and their mean, with their intervals.

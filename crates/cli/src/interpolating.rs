@@ -17,7 +17,7 @@ use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::filling::{beside, capital, named_slices};
 use crate::results::Results;
-use crate::{output, report};
+use crate::{expectation, output, report};
 
 /// Why the score is below what to expect: a slice held out lies a whole gap away
 /// from the next, a voxel between slices at most half of one.
@@ -89,6 +89,9 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
             named_slices(&result.held_out)
         ))?;
         console.result(format_args!("{}\n\n{RATHER_LOW}\n", class_table(expected)))?;
+        if let Some(sentence) = expectation::not_shown_by(expected) {
+            console.result(format_args!("{sentence}\n"))?;
+        }
     }
     console.result("Written:")?;
     let rows: Vec<Vec<String>> = written(paths)

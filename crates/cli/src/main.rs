@@ -16,6 +16,8 @@ mod model_file;
 
 mod command;
 
+mod absent;
+
 mod expectation;
 
 mod filling;

@@ -51,9 +51,26 @@ impl Report {
     /// # Panics
     /// When a case was counted over another number of classes.
     pub fn new(classes: &[Class], cases: &[(String, Confusion)]) -> Self {
+        Self::gather(classes, cases, &vec![true; classes.len()])
+    }
+
+    /// The same of data held out, whose scores are a promise or choose a model: over
+    /// all cases, a class that no truth shows has no IoU and no Dice, and is in no
+    /// mean. It could only count as 0, by a single voxel that is predicted as it.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn of_held_out(classes: &[Class], cases: &[(String, Confusion)]) -> Self {
+        let voxels = |c| cases.iter().map(|(_, n)| n.truth_voxels(c)).sum::<u64>();
+        let shown: Vec<bool> = (0..classes.len()).map(|c| voxels(c) > 0).collect();
+        Self::gather(classes, cases, &shown)
+    }
+
+    /// Gathers cases; of classes that are not `scored` there is no score over all.
+    fn gather(classes: &[Class], cases: &[(String, Confusion)], scored: &[bool]) -> Self {
         let mut sum = Confusion::new(classes.len());
         cases.iter().for_each(|(_, c)| sum.merge(c));
-        let pooled = Scores::new(&sum, classes);
+        let pooled = Scores::new(&sum, classes).only(scored);
         let cases: Vec<CaseScores> = cases
             .iter()
             .map(|(name, confusion)| CaseScores {
@@ -66,10 +83,8 @@ impl Report {
             class.iou = mean(cases.iter().map(|k| k.scores.classes[c].iou));
             class.dice = mean(cases.iter().map(|k| k.scores.classes[c].dice));
         }
-        overall.mean_iou = mean(overall.classes.iter().map(|c| c.iou));
-        overall.mean_dice = mean(overall.classes.iter().map(|c| c.dice));
         Self {
-            overall,
+            overall: overall.only(scored),
             pooled_mean_iou: pooled.mean_iou,
             pooled_mean_dice: pooled.mean_dice,
             cases,
@@ -223,6 +238,30 @@ mod tests {
         let json = serde_json::to_value(Report::new(&classes(), &two)).unwrap();
         assert_eq!(json["cases"][1]["name"], "b");
         assert_eq!(json["cases"][1]["mean_iou"], 1.0);
+    }
+
+    #[test]
+    fn a_class_that_no_truth_shows_is_in_no_mean() {
+        // The nucleus is in neither truth, but predicted in one voxel of `a`.
+        let cases = [
+            ("a".to_string(), confusion(&[0, 0, 1, 1], &[0, 2, 1, 1])),
+            ("b".to_string(), confusion(&[0, 1], &[0, 1])),
+        ];
+        let all = Report::new(&classes(), &cases);
+        assert_eq!(all.overall.classes[2].iou, Some(0.0));
+        let shown = Report::of_held_out(&classes(), &cases);
+        assert_eq!(shown.overall.classes[2].iou, None);
+        assert_eq!(shown.overall.classes[0], all.overall.classes[0]);
+        assert_eq!(shown.overall.classes_averaged, 2);
+        // Background 1/2 and 1, cell 1 and 1; pooled 2/3 and 1.
+        assert_eq!(shown.overall.mean_iou, Some(0.875));
+        assert!((shown.pooled_mean_iou.unwrap() - 5.0 / 6.0).abs() < 1e-12);
+        assert_eq!(shown.cases, all.cases);
+        // A class that one case shows counts, also in the case that does not.
+        let one = [cases[0].clone(), ("b".into(), confusion(&[0, 2], &[0, 2]))];
+        let held_out = Report::of_held_out(&classes(), &one);
+        assert_eq!(held_out, Report::new(&classes(), &one));
+        assert_eq!(held_out.overall.classes[2].iou, Some(0.5));
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub struct Estimate {
     /// where all are annotated, on those held out. A class that is not shown there
     /// has none, and the means are over the others.
     pub scores: Scores,
-    /// Indices of the classes that the voxels held out show neither as the truth nor
-    /// as predicted: nothing can be said of these.
+    /// Indices of the classes that are the truth of no voxel held out: nothing can be
+    /// said of these. Voxels wrongly predicted as such a class count against the
+    /// others, and say nothing of how good it is where it occurs.
     pub not_shown: Vec<usize>,
     /// Holds the mean IoU with the probability
     /// [`COVERAGE`](unet3d_metrics::interval::COVERAGE); `None` where too little is
@@ -81,8 +82,14 @@ impl Estimate {
         for (at, n) in blocks.iter().flat_map(|block| &block.counts) {
             sample[*at] += n;
         }
+        let mut shown = vec![false; evidence.classes];
+        for truth in &evidence.truth {
+            shown[usize::from(*truth)] = true;
+        }
         let iou = |sample: &[f64]| joined.iou(sample, &target_joined);
-        let expected = iou(&sample);
+        let expected: Vec<Option<f64>> = (iou(&sample).into_iter().zip(&shown))
+            .map(|(iou, shown)| iou.filter(|_| *shown))
+            .collect();
         let mut spreads = spread(
             &blocks,
             sample.len(),
@@ -113,7 +120,6 @@ impl Estimate {
         let counts: Vec<u64> = (joined.confusion(&sample, &target_joined).iter())
             .map(|n| n.round() as u64)
             .collect();
-        let shown = joined.shown(&sample);
         let scores = Scores::new(&Confusion::of_counts(evidence.classes, &counts), classes)
             .with_iou(|class| estimates[class + 1].map(|e| e.value))
             .only(&shown);
@@ -126,7 +132,7 @@ impl Estimate {
             class_intervals: estimates[1..].iter().map(|e| e.map(interval)).collect(),
             scores,
             not_shown: (0..evidence.classes).filter(|c| !shown[*c]).collect(),
-            held_out: held_out(evidence, classes),
+            held_out: held_out(evidence, classes).only(&shown),
             calibration,
             reliability_before: before,
             reliability_after: after,
@@ -291,15 +297,21 @@ mod tests {
     /// on; the network is right everywhere but on every tenth voxel of what it takes
     /// for the lesion, which is class 0.
     fn estimate(held_out: usize) -> Estimate {
+        estimate_with(held_out, |_| false)
+    }
+
+    /// The same, where the network also takes voxels for the lesion that are none.
+    fn estimate_with(held_out: usize, is_false: impl Fn(usize) -> bool) -> Estimate {
         let shape = [32, 40, 40];
         let is_lesion = |i: usize| i / 1600 > 21 && i / 40 % 40 < 20 && i % 40 < 20;
-        let predicted = |i: usize| match is_lesion(i) {
+        let right = |i: usize| match is_lesion(i) {
             true => 2,
             false => i % 40 / 4 % 2,
         };
+        let predicted = |i: usize| if is_false(i) { 2 } else { right(i) };
         let truth = |i: usize| match is_lesion(i) && i.is_multiple_of(10) {
             true => 0,
-            false => predicted(i),
+            false => right(i),
         };
         let classes = [0, 1, 2].map(|value| Class {
             value,
@@ -340,6 +352,23 @@ mod tests {
         // As near as `fill` means to be.
         assert!((iou - 0.9).abs() < 0.04, "{iou}");
         assert_eq!(shown.scores.classes_averaged, 3);
+    }
+
+    #[test]
+    fn a_few_false_voxels_promise_nothing_of_a_class() {
+        // 40 voxels of the slice held out, which shows no lesion.
+        let found = estimate_with(12, |i| i / 1600 == 12 && i % 40 == 7);
+        assert_eq!(found.not_shown, [2]);
+        let lesion = &found.scores.classes[2];
+        assert_eq!((lesion.iou, lesion.dice), (None, None));
+        assert_eq!(found.class_intervals[2], None);
+        assert_eq!(found.scores.classes_averaged, 2);
+        assert_eq!(found.held_out.classes[2].iou, None);
+        assert_eq!(found.held_out.classes_averaged, 2);
+        // They count against the class that they belong to.
+        let iou = |e: &Estimate, c: usize| e.held_out.classes[c].iou.unwrap();
+        assert_eq!(iou(&found, 1), 0.95);
+        assert_eq!(iou(&estimate(12), 1), 1.0);
     }
 
     #[test]

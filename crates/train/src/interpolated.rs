@@ -78,7 +78,7 @@ fn interpolate_between(training: &Labels, held_out: &Labels) -> Result<Labels, E
 fn score(result: &Labels, held_out: &Labels) -> Report {
     let mut confusion = Confusion::new(held_out.classes.len());
     confusion.add(&held_out.voxels, &result.voxels, None);
-    Report::new(
+    Report::of_held_out(
         &held_out.classes,
         &[("held-out slices".to_owned(), confusion)],
     )

@@ -85,7 +85,7 @@ pub fn validate(
             None => return Ok(None),
         }
     }
-    Ok(Some(Report::new(&model.pipeline.classes, &counts)))
+    Ok(Some(Report::of_held_out(&model.pipeline.classes, &counts)))
 }
 
 /// Predicts one image and counts it against what is known of it; `None` where

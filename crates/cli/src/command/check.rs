@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use unet3d_train::dataset::DataSet;
-use unet3d_volume::{Annotated, LabelScheme, Volume};
+use unet3d_train::dataset::{DataSet, Split};
+use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
 use super::info::ranges;
+use crate::absent::{self, Judge};
 use crate::arguments::Json;
 use crate::console::{Console, counted};
 use crate::label_flags::{LabelFlags, read_under};
@@ -145,6 +146,7 @@ impl Examination {
             Ok(data_set) => data_set,
             Err(error) => return self.error(error.to_string()),
         };
+        let mut voxels = Vec::new();
         for case in &data_set.cases {
             let image = Item {
                 name: case.name.clone(),
@@ -155,9 +157,46 @@ impl Examination {
             if let (Annotated::Mask(path), Some(mask)) = (&mut scheme.annotated, &case.mask) {
                 path.clone_from(mask);
             }
-            self.case(&image, Some(&labels), Some(&scheme), true);
+            let read = self.case(&image, Some(&labels), Some(&scheme), true);
+            voxels.extend(read.map(|labels| (case.split, labels.class_voxels())));
+        }
+        // What could not be read may well show what the others do not.
+        if voxels.len() == data_set.cases.len() {
+            self.absent_classes(folder, &data_set.scheme.classes, &voxels);
         }
         self.unused_images(folder, &data_set);
+    }
+
+    /// Classes that are declared and occur in no case, or in none that is learned from
+    /// or held out; `voxels` are those of each class, case by case.
+    fn absent_classes(&mut self, folder: &Path, classes: &[Class], voxels: &[(Split, Vec<usize>)]) {
+        let of = |splits: &[Split]| {
+            let mut sum = vec![0; classes.len()];
+            for (_, voxels) in voxels.iter().filter(|(split, _)| splits.contains(split)) {
+                sum.iter_mut().zip(voxels).for_each(|(sum, n)| *sum += n);
+            }
+            sum
+        };
+        let all = of(&[Split::Train, Split::Validate, Split::Test]);
+        let nowhere = absent::without_voxels(classes, &all);
+        let elsewhere = |split| {
+            let names = absent::without_voxels(classes, &of(&[split]));
+            let names = names.into_iter().filter(|name| !nowhere.contains(name));
+            names.collect::<Vec<_>>()
+        };
+        let mut found = vec![
+            absent::not_learned(&nowhere, "case"),
+            absent::not_learned(&elsewhere(Split::Train), "case to learn from"),
+        ];
+        if voxels.iter().any(|(split, _)| *split == Split::Validate) {
+            found.push(absent::not_scored(
+                &elsewhere(Split::Validate),
+                Judge::Cases,
+            ));
+        }
+        for message in found.into_iter().flatten() {
+            self.warning(format!("{}: {message}", folder.display()));
+        }
     }
 
     /// Images that no case uses: training would pass over them in silence.
@@ -187,23 +226,24 @@ impl Examination {
         }
     }
 
-    /// One image and, where given, its labels. In a set, what only weakens the
-    /// whole is a warning.
+    /// One image and, where given, its labels, which it leaves. In a set, what only
+    /// weakens the whole is a warning.
     fn case(
         &mut self,
         image: &Item,
         labels: Option<&Item>,
         scheme: Option<&LabelScheme>,
         in_set: bool,
-    ) {
+    ) -> Option<Labels> {
         let volume = self.volume(image, labels.is_some() || !in_set);
-        let (Some(labels), Some(scheme)) = (labels, scheme) else {
-            return;
-        };
+        let (labels, scheme) = (labels?, scheme?);
         let source = labels.source();
         let label_volume = match labels.read() {
             Ok(volume) => volume,
-            Err(error) => return self.error(format!("{error:#}")),
+            Err(error) => {
+                self.error(format!("{error:#}"));
+                return None;
+            }
         };
         self.volumes += 1;
         self.notes(&label_volume);
@@ -216,7 +256,10 @@ impl Examination {
             self.same_place(volume, &image.source(), &label_volume, &source);
         }
         match read_under(scheme, &label_volume, &source) {
-            Err(error) => self.error(format!("{error:#}")),
+            Err(error) => {
+                self.error(format!("{error:#}"));
+                None
+            }
             Ok(read) => {
                 if let Err(error) = read.require_two_classes(&scheme.annotated, &source) {
                     let message = error.to_string();
@@ -225,7 +268,13 @@ impl Examination {
                     } else {
                         self.error(message)
                     }
+                } else if !in_set {
+                    let names = absent::without_voxels(&read.classes, &read.class_voxels());
+                    if let Some(message) = absent::not_learned(&names, "annotated voxel") {
+                        self.warning(format!("{source}: {message}"));
+                    }
                 }
+                Some(read)
             }
         }
     }

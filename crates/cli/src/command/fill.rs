@@ -8,10 +8,11 @@ use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
 use unet3d_train::run::{Sitting, config_of};
-use unet3d_volume::{LabelScheme, Volume};
+use unet3d_volume::{LabelScheme, Labels, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
+use crate::absent;
 use crate::arguments::{Json, Machine, Out};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
@@ -145,6 +146,7 @@ impl Fill {
             annotated: scheme.annotated.clone(),
         });
         labels.require_two_classes(&scheme.annotated, &source)?;
+        self.absent_classes(&labels);
         Ok(Filling {
             paths,
             image,
@@ -187,6 +189,7 @@ impl Fill {
         let (image, labels) = self.volumes()?;
         let (labels, scheme) = self.scheme.read(&labels, &self.labels)?;
         labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
+        self.absent_classes(&labels);
         Ok(Interpolating {
             paths: interpolating::Paths {
                 image: self.image.clone(),
@@ -199,6 +202,18 @@ impl Fill {
             labels,
             scheme_flags: scheme.words(),
         })
+    }
+
+    /// Warns of classes that no annotated voxel is of.
+    fn absent_classes(&self, labels: &Labels) {
+        let names = absent::without_voxels(&labels.classes, &labels.class_voxels());
+        if let Some(sentence) = absent::not_learned(&names, "annotated voxel") {
+            let console = Console::new(self.json.json);
+            console.note(format_args!(
+                "Warning: {}: {sentence}",
+                self.labels.display()
+            ));
+        }
     }
 
     fn report_path(&self) -> PathBuf {

@@ -11,10 +11,12 @@ use unet3d_train::run::{RunData, Sitting, config_of};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{Case, Error, TrainConfig};
 use unet3d_unet::Engine;
+use unet3d_volume::Labels;
 use unet3d_volume::labels::describe_values;
 
 use super::End;
 use super::evaluate::{class_table, score};
+use crate::absent::{self, Judge};
 use crate::arguments::{Json, Machine, ProfileFlag};
 use crate::command_line::CommandLine;
 use crate::console::{self, Console};
@@ -207,6 +209,7 @@ impl Train {
                 how.push_str("; annotated slices are held out instead of cases");
             }
         }
+        absent_classes(&training, &held_out, console);
         console.note(format_args!(
             "{}: {} to learn from, {} held out ({how}).",
             self.data.display(),
@@ -223,6 +226,31 @@ impl Train {
                 split: data_set.cases,
             },
         })
+    }
+}
+
+/// Warns of classes that nothing shows that is learned from, or held out.
+fn absent_classes(training: &[Case], held_out: &HeldOut, console: Console) {
+    let Some(classes) = training.first().map(|case| &case.labels.classes) else {
+        return;
+    };
+    let absent = |labels: &mut dyn Iterator<Item = &Labels>| {
+        absent::without_voxels(classes, &absent::voxels_of(classes.len(), labels))
+    };
+    let not_learned = absent(&mut training.iter().map(|case| &case.labels));
+    let sentence = absent::not_learned(&not_learned, "training case");
+    let cases = held_out.cases.iter().map(|case| &case.labels);
+    let slices = held_out.slices.iter().map(|(_, labels)| labels);
+    let mut not_scored = absent(&mut cases.chain(slices));
+    // Of what is not learned that is said already.
+    not_scored.retain(|name| !not_learned.contains(name));
+    let by = match held_out.cases.is_empty() {
+        true => Judge::Slices,
+        false => Judge::Cases,
+    };
+    let unscored = absent::not_scored(&not_scored, by).filter(|_| !held_out.is_empty());
+    for sentence in [sentence, unscored].into_iter().flatten() {
+        console.note(format_args!("Warning: {sentence}"));
     }
 }
 

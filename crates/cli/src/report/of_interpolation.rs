@@ -7,7 +7,7 @@ use super::{Facts, Quality, Report, Slices};
 use crate::command::info::spacing;
 use crate::filling::{annotated_slices, named_slices};
 use crate::interpolating::{Interpolating, RATHER_LOW, expected, next, written};
-use crate::{console, parse};
+use crate::{console, expectation, parse};
 
 /// All that the report shows; `shown` is the result that the pictures show.
 pub(crate) fn page<'a>(
@@ -48,11 +48,15 @@ pub(crate) fn page<'a>(
         },
         quality: Quality {
             measured_on: match expected {
-                Some(_) => format!(
-                    "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
-                     {RATHER_LOW}",
-                    named_slices(&result.held_out)
-                ),
+                Some(scores) => {
+                    let not_shown = expectation::not_shown_by(scores);
+                    format!(
+                        "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
+                         {RATHER_LOW} {}",
+                        named_slices(&result.held_out),
+                        not_shown.unwrap_or_default()
+                    )
+                }
                 None => "Not measured: no annotated slice could be spared. Annotate three or more in one \
                          direction, and the next run will say how good it is."
                     .into(),
