@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use unet3d_volume::labels::describe_values;
+use unet3d_volume::labels::{ask_whether_numbered, describe_values};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use crate::parse;
@@ -40,6 +40,11 @@ pub(crate) struct LabelFlags {
     /// [default: the values found]
     #[arg(long, value_name = "V=NAME,...", value_delimiter = ',', value_parser = parse::class, allow_hyphen_values = true)]
     pub(crate) classes: Vec<Class>,
+
+    /// The values number objects, such as nuclei: all but 0 become one class of this
+    /// name (value 1); 0 is background, unless it means not annotated
+    #[arg(long, value_name = "NAME", conflicts_with = "classes")]
+    pub(crate) objects: Option<String>,
 }
 
 impl LabelFlags {
@@ -66,6 +71,7 @@ impl LabelFlags {
         let scheme = LabelScheme {
             classes: self.classes.clone(),
             annotated,
+            objects: self.objects.clone(),
         };
         scheme.check()?;
         Ok(Some(scheme))
@@ -75,7 +81,7 @@ impl LabelFlags {
     ///
     /// # Errors
     /// Where the flags do not say which voxels are annotated: the question,
-    /// with the values found. Else as [`Labels::from_volume`].
+    /// with the values found. Else as [`read_or_ask`].
     pub(crate) fn read(
         &self,
         volume: &Volume,
@@ -88,7 +94,7 @@ impl LabelFlags {
                 describe_values(volume, &source)?
             );
         };
-        Ok((read_under(&scheme, volume, &source)?, scheme))
+        Ok((read_or_ask(&scheme, volume, &source)?, scheme))
     }
 }
 
@@ -102,6 +108,21 @@ pub(crate) fn read_under(
     source: &str,
 ) -> anyhow::Result<Labels> {
     let mask = mask(scheme)?;
+    Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
+}
+
+/// The same where something is to be learned: values that look like numbers of
+/// objects are asked about, unless the scheme says what they are.
+///
+/// # Errors
+/// As [`read_under`], and the question.
+pub(crate) fn read_or_ask(
+    scheme: &LabelScheme,
+    volume: &Volume,
+    source: &str,
+) -> anyhow::Result<Labels> {
+    let mask = mask(scheme)?;
+    ask_whether_numbered(volume, scheme, mask.as_ref(), source)?;
     Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
 }
 

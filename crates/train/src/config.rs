@@ -286,11 +286,11 @@ mod tests {
         config.network = Some(UNetConfig::preset(Preset::Paper, 3, 3));
         config.budget = Budget::minutes(2.5);
         config.labels = Some(LabelScheme {
-            classes: vec![unet3d_volume::Class {
-                value: 1,
-                name: "a".into(),
-            }],
-            annotated: unet3d_volume::Annotated::Except(0),
+            objects: Some("nucleus".into()),
+            ..LabelScheme::new(
+                LabelScheme::of_objects("nucleus"),
+                unet3d_volume::Annotated::Except(9),
+            )
         });
         let text = config.to_toml().unwrap();
         assert_eq!(

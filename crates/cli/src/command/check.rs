@@ -13,7 +13,7 @@ use super::info::ranges;
 use crate::absent::{self, Judge};
 use crate::arguments::Json;
 use crate::console::{Console, counted};
-use crate::label_flags::{LabelFlags, read_under};
+use crate::label_flags::{LabelFlags, read_or_ask};
 use crate::listing::{self, Item};
 
 /// Examine volumes or a data set and list what is wrong
@@ -83,7 +83,7 @@ impl Check {
         let mut examination = Examination::default();
         match &self.paths[..] {
             [folder] if is_data_set(folder) => {
-                examination.data_set(folder, scheme.as_ref());
+                examination.data_set(folder, scheme.as_ref(), self.labels.objects.as_deref());
             }
             [image, labels] if scheme.is_some() && image.is_file() && labels.is_file() => {
                 let pair = (Item::of(image), Item::of(labels));
@@ -141,8 +141,14 @@ impl Examination {
     }
 
     /// Every case of a data set folder.
-    fn data_set(&mut self, folder: &Path, scheme: Option<&LabelScheme>) {
-        let data_set = match unet3d_train::dataset::find(folder, scheme) {
+    fn data_set(&mut self, folder: &Path, scheme: Option<&LabelScheme>, objects: Option<&str>) {
+        let found = unet3d_train::dataset::find(folder, scheme).and_then(|mut data_set| {
+            if let Some(name) = objects {
+                data_set.take_as_objects(name)?;
+            }
+            Ok(data_set)
+        });
+        let data_set = match found {
             Ok(data_set) => data_set,
             Err(error) => return self.error(error.to_string()),
         };
@@ -170,6 +176,7 @@ impl Examination {
     /// Classes that are declared and occur in no case, or in none that is learned from
     /// or held out; `voxels` are those of each class, case by case.
     fn absent_classes(&mut self, folder: &Path, classes: &[Class], voxels: &[(Split, Vec<usize>)]) {
+        // Where none are declared, they are those found.
         let of = |splits: &[Split]| {
             let mut sum = vec![0; classes.len()];
             for (_, voxels) in voxels.iter().filter(|(split, _)| splits.contains(split)) {
@@ -255,7 +262,7 @@ impl Examination {
         if let Some(volume) = &volume {
             self.same_place(volume, &image.source(), &label_volume, &source);
         }
-        match read_under(scheme, &label_volume, &source) {
+        match read_or_ask(scheme, &label_volume, &source) {
             Err(error) => {
                 self.error(format!("{error:#}"));
                 None

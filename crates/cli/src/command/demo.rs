@@ -106,10 +106,7 @@ impl Demo {
         output::check_folder(&self.out)?;
         let (image, truth) = Phantom::new(SHAPE, config.seed).build();
         let truth = read_under(
-            &LabelScheme {
-                classes: Phantom::classes(),
-                annotated: Annotated::Dense,
-            },
+            &LabelScheme::new(Phantom::classes(), Annotated::Dense),
             &truth,
             "phantom",
         )?;

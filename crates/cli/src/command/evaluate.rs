@@ -262,9 +262,19 @@ struct Meaning {
     truth: Option<Annotated>,
     /// Of SPARSE, where said.
     sparse: Option<Annotated>,
+    /// What the values of all volumes number, where they number objects.
+    objects: Option<String>,
 }
 
 impl Meaning {
+    /// The scheme of volumes of which these voxels are annotated.
+    fn scheme(&self, classes: &[Class], annotated: Annotated) -> LabelScheme {
+        LabelScheme {
+            objects: self.objects.clone(),
+            ..LabelScheme::new(classes.to_vec(), annotated)
+        }
+    }
+
     fn new(flags: &LabelFlags, except: bool, truth: &Path) -> anyhow::Result<Self> {
         let said = flags.scheme()?.map(|s| s.annotated);
         let described = described_scheme(truth);
@@ -276,6 +286,7 @@ impl Meaning {
             None => described.as_ref().map(|d| d.annotated.clone()),
         };
         let classes = match (&flags.classes[..], described) {
+            ([], _) if flags.objects.is_some() => Vec::new(),
             ([], Some(described)) => described.classes,
             (classes, _) => classes.to_vec(),
         };
@@ -283,6 +294,7 @@ impl Meaning {
             classes,
             truth,
             sparse: said.filter(|s| *s != Annotated::Dense),
+            objects: flags.objects.clone(),
         })
     }
 }
@@ -322,18 +334,13 @@ impl File {
         console.notes(&predicted.notes);
         console.notes(&truth.notes);
         same_shape(&predicted, &prediction_source, &truth, &source)?;
-        let mut dense = LabelScheme {
-            classes: classes.to_vec(),
-            annotated: Annotated::Dense,
-        };
+        let mut dense = meaning.scheme(classes, Annotated::Dense);
         let predicted_classes = classes_of(&predicted, &dense, None, &prediction_source)?;
-        let mut scheme = LabelScheme {
-            classes: classes.to_vec(),
-            annotated: match &meaning.truth {
-                Some(annotated) => annotated.clone(),
-                None => guess_dense(&truth, &source, &predicted, &prediction_source)?,
-            },
+        let annotated = match &meaning.truth {
+            Some(annotated) => annotated.clone(),
+            None => guess_dense(&truth, &source, &predicted, &prediction_source)?,
         };
+        let mut scheme = meaning.scheme(classes, annotated);
         if classes.is_empty() {
             let mut found = classes_of(&truth, &scheme, mask(&scheme)?.as_ref(), &source)?;
             for class in predicted_classes {
@@ -429,14 +436,7 @@ fn read_except(
             Annotated::Except(value)
         }
     };
-    read_under(
-        &LabelScheme {
-            classes: classes.to_vec(),
-            annotated,
-        },
-        &sparse,
-        &source,
-    )
+    read_under(&meaning.scheme(classes, annotated), &sparse, &source)
 }
 
 /// Refuses two volumes of different shape.

@@ -143,7 +143,7 @@ impl Fill {
         };
         config.labels = Some(LabelScheme {
             classes: labels.classes.clone(),
-            annotated: scheme.annotated.clone(),
+            ..scheme.clone()
         });
         labels.require_two_classes(&scheme.annotated, &source)?;
         self.absent_classes(&labels);

@@ -186,10 +186,7 @@ impl Phantom {
     /// Makes and writes a sample; what `--json` says of it.
     fn make(&self, sample: &Sample) -> anyhow::Result<Value> {
         let (image, truth) = sample.specimen.build();
-        let dense = LabelScheme {
-            classes: Specimen::classes(),
-            annotated: Annotated::Dense,
-        };
+        let dense = LabelScheme::new(Specimen::classes(), Annotated::Dense);
         let labels = read_under(&dense, &truth, &sample.name)?.sparsify(sample.slices);
         let file = format!("{}{ENDING}", sample.name);
         let path = |folder: &str| self.out.join(folder).join(&file);

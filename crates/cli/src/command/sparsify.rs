@@ -64,13 +64,11 @@ impl Sparsify {
         let source = self.labels.display().to_string();
         let volume = unet3d_volume::read(&self.labels)?;
         console.notes(&volume.notes);
-        let scheme = LabelScheme {
-            classes: self.classes.clone(),
-            annotated: match self.unlabeled {
-                Some(value) if self.partial => Annotated::Except(value),
-                _ => Annotated::Dense,
-            },
+        let annotated = match self.unlabeled {
+            Some(value) if self.partial => Annotated::Except(value),
+            _ => Annotated::Dense,
         };
+        let scheme = LabelScheme::new(self.classes.clone(), annotated);
         let dense = read_under(&scheme, &volume, &source)?;
         let sparse = dense.sparsify(self.slices);
         let value = self.unlabeled.unwrap_or_else(|| sparse.unlabeled_value());

@@ -42,6 +42,7 @@ TOML list of files:
   [labels]                 # or painted_slices = [\"z\"], dense = true, masks = true
   unlabeled = 0
   classes = [{ value = 1, name = \"inside\" }, { value = 2, name = \"membrane\" }]
+                           # or objects = \"nucleus\": all values but 0 are one class
   [[case]]
   image = \"a.tif\"          # a list: one file a channel
   labels = \"a-labels.tif\"
@@ -191,6 +192,9 @@ impl Train {
             Err(Error::NoScheme { labels }) => return Err(ask(&self.data, &labels)),
             found => found?,
         };
+        if let Some(name) = &self.labels.objects {
+            data_set.take_as_objects(name)?;
+        }
         data_set.settle_classes()?;
         config.labels = Some(data_set.scheme.clone());
         let mut training = load(&data_set, Split::Train, &config)?;

@@ -91,7 +91,7 @@ fn scheme(path: &Path, labels: &Value) -> Result<Option<LabelScheme>, Error> {
     }
     classes.sort_by_key(|class| class.value);
     let annotated = ignore.map_or(Annotated::Dense, Annotated::Except);
-    Ok(Some(LabelScheme { classes, annotated }))
+    Ok(Some(LabelScheme::new(classes, annotated)))
 }
 
 /// The cases of the Decathlon's list of pairs.

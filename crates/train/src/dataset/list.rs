@@ -6,6 +6,7 @@
 //! [labels]                 # one of: unlabeled = V, painted_slices = ["z"], dense = true,
 //! unlabeled = 3            # masks = true (each case then names its mask)
 //! classes = [{ value = 0, name = "inside" }, { value = 1, name = "tubule" }]
+//!                          # or objects = "nucleus": values number objects, 0 is background
 //!
 //! [[case]]
 //! image = "a.tif"          # or a list: one file a channel
@@ -46,6 +47,7 @@ struct LabelSection {
     masks: bool,
     #[serde(default)]
     classes: Vec<Class>,
+    objects: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +161,7 @@ fn scheme(path: &Path, section: LabelSection) -> Result<LabelScheme, Error> {
         Ok([annotated]) => Ok(LabelScheme {
             classes: section.classes,
             annotated,
+            objects: section.objects,
         }),
         Err(stated) => Err(Error::file(
             path,

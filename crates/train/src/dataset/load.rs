@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use unet3d_volume::labels::classes_of;
+use unet3d_volume::labels::{ask_whether_numbered, classes_of};
 use unet3d_volume::{
     Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Samples, Volume,
 };
@@ -47,8 +47,11 @@ impl DataSet {
     /// found in all training cases: one case alone may not show all.
     ///
     /// # Errors
-    /// When a label file cannot be read.
+    /// When a label file cannot be read, or its values look like numbers of objects.
     pub fn settle_classes(&mut self) -> Result<(), Error> {
+        if let Some(name) = &self.scheme.objects {
+            self.scheme.classes = LabelScheme::of_objects(name);
+        }
         if !self.scheme.classes.is_empty() {
             return Ok(());
         }
@@ -56,6 +59,7 @@ impl DataSet {
         for files in self.of(Split::Train).chain(self.of(Split::Validate)) {
             let (volume, scheme, mask) = self.open_labels(files)?;
             let source = files.labels.display().to_string();
+            ask_whether_numbered(&volume, &scheme, mask.as_ref(), &source)?;
             let found = classes_of(&volume, &scheme, mask.as_ref(), &source)?;
             all.extend(found);
         }

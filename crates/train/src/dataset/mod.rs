@@ -81,10 +81,12 @@ pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error>
         ));
     };
     let scheme = match (scheme, found.scheme) {
-        (Some(given), Some(own)) if given.classes.is_empty() => LabelScheme {
-            classes: own.classes,
-            annotated: given.annotated.clone(),
-        },
+        (Some(given), Some(own)) if given.classes.is_empty() && given.objects.is_none() => {
+            LabelScheme {
+                annotated: given.annotated.clone(),
+                ..own
+            }
+        }
         (Some(given), _) => given.clone(),
         (None, Some(own)) => own,
         (None, None) => {
@@ -118,6 +120,17 @@ struct Description {
 }
 
 impl DataSet {
+    /// Takes all values but 0 for the numbers of objects called `name`, whatever
+    /// classes the data set names; which voxels are annotated stays.
+    ///
+    /// # Errors
+    /// When the name cannot be meant.
+    pub fn take_as_objects(&mut self, name: &str) -> Result<(), Error> {
+        self.scheme.objects = Some(name.to_owned());
+        self.scheme.classes = Vec::new();
+        Ok(self.scheme.check().map_err(unet3d_volume::Error::from)?)
+    }
+
     /// The cases of one split.
     pub fn of(&self, split: Split) -> impl Iterator<Item = &CaseFiles> {
         self.cases.iter().filter(move |case| case.split == split)

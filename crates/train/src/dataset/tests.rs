@@ -87,10 +87,7 @@ fn nnu_nets_layout_with_channels_and_ignore() {
 #[test]
 fn a_given_scheme_wins_but_classes_stay() {
     let folder = folder(1, 1, r#"{"labels": {"0": "b", "1": "f"}}"#);
-    let given = LabelScheme {
-        classes: Vec::new(),
-        annotated: Annotated::Except(0),
-    };
+    let given = LabelScheme::new(Vec::new(), Annotated::Except(0));
     let refused = find(folder.path(), Some(&given)).unwrap_err().to_string();
     assert!(refused.contains('0'), "0 cannot be a class too: {refused}");
     let given = LabelScheme {
@@ -109,10 +106,7 @@ fn without_a_scheme_the_caller_is_told_which_file_to_ask_about() {
         Err(Error::NoScheme { labels }) => assert!(labels.ends_with("labelsTr/c0.nii.gz")),
         other => panic!("{other:?}"),
     }
-    let dense = LabelScheme {
-        classes: Vec::new(),
-        annotated: Annotated::Dense,
-    };
+    let dense = LabelScheme::new(Vec::new(), Annotated::Dense);
     let mut found = find(folder.path(), Some(&dense)).unwrap();
     found.settle_classes().unwrap();
     assert_eq!(

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Class;
 use super::scheme::axis_name;
+use super::{Class, Numbered};
 use crate::Scaling;
 use crate::error::of_scaling;
 use crate::words::counted;
@@ -60,10 +60,19 @@ pub enum LabelsError {
     },
     /// More values than there can be classes.
     #[error(
-        "{source_name}: {values} different values among the annotated voxels, at most {max} classes are possible. These look like instance numbers (one for each object) or gray values; the network learns classes, so turn them into classes first (such as 1 inside an object, 2 its boundary).",
+        "{source_name}: {values} different values among the annotated voxels, at most {max} classes are possible. These look like instance numbers (one for each object) or gray values, the network learns classes. If each value is the number of an object, --objects NAME makes one class of all values but 0; or turn them into classes first (such as 1 inside an object, 2 its boundary).",
         max = super::Label::MAX_CLASSES
     )]
     TooManyValues { source_name: String, values: usize },
+    /// Values that look like numbers of objects, where nobody named the classes.
+    #[error(
+        "{source_name}: are its values classes, or numbers of objects? There are {found}. If each is the number of an object, such as a nucleus, say what these are: --objects nucleus makes one class of all values but 0. If each is a class by itself, name them: {} (each may have a name, as in 1=left). In a list of cases, objects = \"nucleus\" or classes = [...] under [labels] say the same.",
+        found.as_classes()
+    )]
+    NumberedObjects {
+        source_name: String,
+        found: Box<Numbered>,
+    },
     /// No voxel is annotated.
     #[error("{source_name}: no annotated voxel under {annotated}, at least one is needed. {cause}")]
     NothingAnnotated {
@@ -128,6 +137,16 @@ pub enum LabelsError {
         class.value, class.name
     )]
     SchemeUnlabeledClass { class: Class },
+    /// Objects that cannot be told from the background.
+    #[error(
+        "label scheme: the objects are called {name:?}; give them a name of their own, such as nucleus."
+    )]
+    SchemeObjectsName { name: String },
+    /// Two ways of saying what values are.
+    #[error(
+        "label scheme: all values but 0 are {name:?} and classes are named too; give objects or classes, not both."
+    )]
+    SchemeObjectsAndClasses { name: String },
     /// Axes that are none, twice the same or not there.
     #[error(
         "label scheme: painted slices along axes {axes:?}, one to three different ones of 0 (z), 1 (y), 2 (x) are needed."

@@ -15,6 +15,7 @@ mod values;
 
 // The question asked where no scheme is given, and the reading under one.
 mod describe;
+mod objects;
 mod painted;
 mod read;
 
@@ -30,7 +31,8 @@ use serde::{Deserialize, Serialize};
 pub use describe::{FoundValue, FoundValues, describe_values};
 pub use error::{LabelsError, Listed};
 pub use interpolate::interpolate;
-pub use read::classes_of;
+pub use objects::Numbered;
+pub use read::{ask_whether_numbered, classes_of};
 pub use scheme::{Annotated, LabelScheme};
 pub use slices::evenly_spaced;
 

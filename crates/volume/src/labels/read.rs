@@ -1,6 +1,8 @@
 //! A label file's values and a scheme become [`Labels`].
 
+use super::objects::numbered;
 use super::painted::painted_slices;
+use super::scheme::BACKGROUND;
 use super::values::{Seen, check_whole, for_each_value, values_of};
 use super::{Annotated, Class, Label, LabelScheme, Labels, LabelsError};
 use crate::volume::position;
@@ -34,10 +36,10 @@ impl Labels {
         let classes = settle_classes(&found, scheme, source, volume.geometry.shape)?;
         let labels = Self {
             geometry: volume.geometry.clone(),
-            voxels: to_labels(volume, &annotated, &classes),
+            voxels: to_labels(volume, &annotated, &classes, scheme),
             classes,
         };
-        if scheme.classes.is_empty() {
+        if scheme.classes.is_empty() && scheme.objects.is_none() {
             labels.require_two_classes(&scheme.annotated, source)?;
         }
         Ok(labels)
@@ -82,6 +84,31 @@ pub fn classes_of(
         source,
         volume.geometry.shape,
     )?)
+}
+
+/// Refuses values that look like numbers of objects where the scheme does not say
+/// what they are: whoever is about to learn from them asks first.
+///
+/// # Errors
+/// [`LabelsError::NumberedObjects`], and as [`Labels::from_volume`].
+pub fn ask_whether_numbered(
+    volume: &Volume,
+    scheme: &LabelScheme,
+    mask: Option<&Volume>,
+    source: &str,
+) -> Result<(), Error> {
+    if !scheme.classes.is_empty() || scheme.objects.is_some() {
+        return Ok(());
+    }
+    let (annotated, found) = annotated_values(volume, scheme, mask, source)?;
+    match numbered(volume, &annotated, &found) {
+        None => Ok(()),
+        Some(found) => Err(LabelsError::NumberedObjects {
+            source_name: source.into(),
+            found: Box::new(found),
+        }
+        .into()),
+    }
 }
 
 /// Name of a class that nobody named.
@@ -164,6 +191,9 @@ fn settle_classes(
     source: &str,
     shape: [usize; 3],
 ) -> Result<Vec<Class>, LabelsError> {
+    if let Some(name) = &scheme.objects {
+        return Ok(LabelScheme::of_objects(name));
+    }
     if scheme.classes.is_empty() {
         if found.len() > Label::MAX_CLASSES {
             return Err(LabelsError::TooManyValues {
@@ -177,7 +207,7 @@ fn settle_classes(
             .map(|&value| Class {
                 value,
                 name: match value {
-                    0 if zero_is_background => "background".into(),
+                    0 if zero_is_background => BACKGROUND.into(),
                     _ => name_of_value(value),
                 },
             })
@@ -200,7 +230,12 @@ fn settle_classes(
     }
 }
 
-fn to_labels(volume: &Volume, annotated: &[bool], classes: &[Class]) -> Vec<Label> {
+fn to_labels(
+    volume: &Volume,
+    annotated: &[bool],
+    classes: &[Class],
+    scheme: &LabelScheme,
+) -> Vec<Label> {
     let mut by_value: Vec<(i64, Label)> = classes
         .iter()
         .enumerate()
@@ -212,6 +247,7 @@ fn to_labels(volume: &Volume, annotated: &[bool], classes: &[Class]) -> Vec<Labe
     let mut last = by_value[0];
     for_each_value(volume, |i, value| {
         if annotated[i] {
+            let value = scheme.class_value(value);
             if value != last.0
                 && let Ok(k) = by_value.binary_search_by_key(&value, |&(v, _)| v)
             {
@@ -288,10 +324,7 @@ mod tests {
     }
 
     fn scheme(annotated: Annotated) -> LabelScheme {
-        LabelScheme {
-            classes: vec![],
-            annotated,
-        }
+        LabelScheme::new(vec![], annotated)
     }
 
     fn read(volume: &Volume, scheme: &LabelScheme) -> Result<Labels, String> {
@@ -300,6 +333,122 @@ mod tests {
 
     fn indices(labels: &Labels) -> Vec<Option<usize>> {
         labels.voxels.iter().map(|l| l.class()).collect()
+    }
+
+    #[test]
+    fn numbers_of_objects_are_one_class_and_0_is_what_the_scheme_says() {
+        let objects = |annotated| LabelScheme {
+            objects: Some("nucleus".into()),
+            ..scheme(annotated)
+        };
+        let v = row(&[7, 0, 300, -2, 1, 0]);
+        let labels = read(&v, &objects(Annotated::Dense)).unwrap();
+        assert_eq!(labels.classes, LabelScheme::of_objects("nucleus"));
+        assert_eq!(
+            indices(&labels),
+            [Some(1), Some(0), Some(1), Some(1), Some(1), Some(0)]
+        );
+        // The value of the file, not that of the class, is what is not annotated.
+        let labels = read(&v, &objects(Annotated::Except(1))).unwrap();
+        assert_eq!(
+            indices(&labels),
+            [Some(1), Some(0), Some(1), Some(1), U, Some(0)]
+        );
+        let labels = read(&v, &objects(Annotated::Except(0))).unwrap();
+        assert_eq!(labels.class_voxels(), [0, 4]);
+        assert!(
+            labels
+                .require_two_classes(&Annotated::Except(0), "l")
+                .is_err()
+        );
+        let many = (0..1000).map(|i| f64::from(i) * 1e9).collect();
+        let many = volume([10, 10, 10], Samples::F64(many));
+        let labels = read(&many, &objects(Annotated::PaintedSlices(vec![0]))).unwrap();
+        assert_eq!(labels.class_voxels(), [1, 999]);
+        assert!(
+            read(&many, &scheme(Annotated::Dense))
+                .unwrap_err()
+                .contains("--objects NAME")
+        );
+    }
+
+    #[test]
+    fn values_that_look_numbered_are_asked_about_unless_somebody_named_them() {
+        // 4 x 6 cubes of 3 x 3 x 3, numbered from 300 on in steps of 7.
+        let value = |i: usize| {
+            let [z, y, x] = position(i, [8, 24, 24]);
+            let inside = (2..5).contains(&z) && y % 6 < 3 && x % 4 < 3;
+            if inside {
+                300 + 7 * (y / 6 * 6 + x / 4) as i64
+            } else {
+                0
+            }
+        };
+        let values: Vec<i64> = (0..8 * 576).map(value).collect();
+        let floats = values.iter().map(|v| *v as f32).collect();
+        for samples in [Samples::I64(values), Samples::F32(floats)] {
+            let v = volume([8, 24, 24], samples);
+            let ask = |scheme: &LabelScheme| ask_whether_numbered(&v, scheme, None, "l.nii");
+            for annotated in [
+                Annotated::Dense,
+                Annotated::Except(-1),
+                Annotated::PaintedSlices(vec![0]),
+            ] {
+                let question = ask(&scheme(annotated)).unwrap_err().to_string();
+                for part in [
+                    "l.nii: are its values classes",
+                    "24 values but 0",
+                    "--objects nucleus",
+                    "--classes 0,300,307,",
+                ] {
+                    assert!(question.contains(part), "{part}: {question}");
+                }
+            }
+            let named = LabelScheme::new(classes(&[(0, "a"), (300, "b")]), Annotated::Dense);
+            let objects = LabelScheme {
+                objects: Some("cube".into()),
+                ..scheme(Annotated::Dense)
+            };
+            assert!(ask(&named).is_ok() && ask(&objects).is_ok());
+        }
+        assert!(
+            ask_whether_numbered(&row(&[0, 1, 2, 2]), &scheme(Annotated::Dense), None, "l").is_ok()
+        );
+    }
+
+    #[test]
+    fn labels_a_hair_off_by_the_scaling_are_read_and_others_name_it() {
+        let scaling = Some(crate::Scaling::new(9.0 / 65535.0, 4.5, true));
+        let scaled = |values: &[f32]| Volume {
+            scaling,
+            ..volume([1, 1, values.len()], Samples::F32(values.to_vec()))
+        };
+        let v = scaled(&[0.0, 1.000_045_8, 2.000_061, 9.0, 0.999_984_7]);
+        let labels = read(&v, &scheme(Annotated::Except(9))).unwrap();
+        assert_eq!(indices(&labels), [Some(0), Some(1), Some(2), U, Some(1)]);
+        assert_eq!(v.to_integers().unwrap(), [0, 1, 2, 9, 1]);
+        let found = super::super::describe_values(&v, "l").unwrap();
+        assert_eq!(found.values[0].value, 1);
+        // A mask with the same scaling, in which 0 is as nearly 0.
+        let by_mask = scheme(Annotated::Mask("m".into()));
+        let mask = scaled(&[0.000_02, 1.000_02, 0.999_98, 0.0, 1.0]);
+        let labels = Labels::from_volume(&row(&[5, 6, 7, 8, 6]), &by_mask, Some(&mask), "l");
+        assert_eq!(indices(&labels.unwrap()), [U, Some(0), Some(1), U, Some(0)]);
+        let off = scaled(&[0.0, 1.002]);
+        let error = read(&off, &scheme(Annotated::Dense)).unwrap_err();
+        assert!(
+            error.contains("value 1.002") && error.contains("scl_slope"),
+            "{error}"
+        );
+        let error = off.to_integers().unwrap_err().to_string();
+        assert!(error.contains("scl_slope"), "{error}");
+        // Without a scaling nothing rounds.
+        let plain = volume([1, 1, 2], Samples::F32(vec![0.0, 0.999_984_7]));
+        let error = read(&plain, &scheme(Annotated::Dense)).unwrap_err();
+        assert!(
+            error.contains("0.9999847") && !error.contains("scl_slope"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -323,10 +472,10 @@ mod tests {
 
     #[test]
     fn classes_given_keep_their_order_and_need_not_all_occur() {
-        let scheme = LabelScheme {
-            classes: classes(&[(9, "nine"), (1, "one"), (5, "five")]),
-            annotated: Annotated::Except(0),
-        };
+        let scheme = LabelScheme::new(
+            classes(&[(9, "nine"), (1, "one"), (5, "five")]),
+            Annotated::Except(0),
+        );
         let labels = read(&row(&[1, 9, 0, 1]), &scheme).unwrap();
         assert_eq!(indices(&labels), [Some(1), Some(0), U, Some(1)]);
         // One class of several given is fine here, and refused on request.
@@ -339,10 +488,7 @@ mod tests {
 
     #[test]
     fn a_value_outside_the_classes_is_named_with_place_count_and_flags() {
-        let scheme = LabelScheme {
-            classes: classes(&[(1, "cell"), (2, "membrane")]),
-            annotated: Annotated::Dense,
-        };
+        let scheme = LabelScheme::new(classes(&[(1, "cell"), (2, "membrane")]), Annotated::Dense);
         let v = volume([2, 1, 3], Samples::F32(vec![1.0, 2.0, 2.0, 1.0, 0.0, 0.0]));
         let error = read(&v, &scheme).unwrap_err();
         for part in [
@@ -373,10 +519,10 @@ mod tests {
     #[test]
     fn only_the_mask_says_what_is_annotated() {
         let v = row(&[1, 2, 300, 1]);
-        let by_mask = LabelScheme {
-            classes: classes(&[(1, "a"), (2, "b")]),
-            annotated: Annotated::Mask("m.nii".into()),
-        };
+        let by_mask = LabelScheme::new(
+            classes(&[(1, "a"), (2, "b")]),
+            Annotated::Mask("m.nii".into()),
+        );
         let mask = row(&[1, -1, 0, 0]);
         let labels = Labels::from_volume(&v, &by_mask, Some(&mask), "l.nii").unwrap();
         assert_eq!(indices(&labels), [Some(0), Some(1), U, U]);

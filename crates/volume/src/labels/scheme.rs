@@ -67,9 +67,44 @@ pub struct LabelScheme {
     pub classes: Vec<Class>,
     /// Which voxels are annotated.
     pub annotated: Annotated,
+    /// The name of the one class that all values but 0 are, where they number objects
+    /// of a kind; 0 is the background of these. The classes are then those of
+    /// [`of_objects`](Self::of_objects).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<String>,
 }
 
+/// Name of the class that 0 is, where it is known to be none of what was painted.
+pub(super) const BACKGROUND: &str = "background";
+
 impl LabelScheme {
+    /// A scheme under which each value is a class.
+    pub fn new(classes: Vec<Class>, annotated: Annotated) -> Self {
+        Self {
+            classes,
+            annotated,
+            objects: None,
+        }
+    }
+
+    /// The classes of numbered objects of this name: background, value 0, and they,
+    /// value 1.
+    pub fn of_objects(name: &str) -> Vec<Class> {
+        let class = |value, name: &str| Class {
+            value,
+            name: name.into(),
+        };
+        vec![class(0, BACKGROUND), class(1, name)]
+    }
+
+    /// The value that stands for the class of a file's `value`.
+    pub(super) fn class_value(&self, value: i64) -> i64 {
+        match &self.objects {
+            Some(_) => i64::from(value != 0),
+            None => value,
+        }
+    }
+
     /// The flags that say this, as words of a command line, not quoted: whoever prints
     /// them quotes them for the shell.
     pub fn words(&self) -> Vec<OsString> {
@@ -79,7 +114,9 @@ impl LabelScheme {
             .map(|class| format!("{}={}", class.value, class.name))
             .collect();
         let mut words = self.annotated.words();
-        if !classes.is_empty() {
+        if let Some(name) = &self.objects {
+            words.extend(["--objects".into(), name.into()]);
+        } else if !classes.is_empty() {
             words.extend(["--classes".into(), classes.join(",").into()]);
         }
         words
@@ -89,7 +126,8 @@ impl LabelScheme {
     ///
     /// # Errors
     /// Two classes of one value or name, a class whose value means unlabeled,
-    /// more than [`Label::MAX_CLASSES`] classes, no or an impossible axis.
+    /// more than [`Label::MAX_CLASSES`] classes, no or an impossible axis, objects
+    /// without a name or beside classes.
     pub fn check(&self) -> Result<(), LabelsError> {
         if self.classes.len() > Label::MAX_CLASSES {
             return Err(LabelsError::SchemeClasses {
@@ -107,7 +145,17 @@ impl LabelScheme {
                 });
             }
         }
+        if let Some(name) = &self.objects {
+            if name.trim().is_empty() || name == BACKGROUND {
+                return Err(LabelsError::SchemeObjectsName { name: name.clone() });
+            }
+            if !self.classes.is_empty() && self.classes != Self::of_objects(name) {
+                return Err(LabelsError::SchemeObjectsAndClasses { name: name.clone() });
+            }
+        }
         match &self.annotated {
+            // Under numbered objects, 1 stands for all of them.
+            Annotated::Except(_) if self.objects.is_some() => Ok(()),
             Annotated::Except(value) => match self.classes.iter().find(|c| c.value == *value) {
                 Some(class) => Err(LabelsError::SchemeUnlabeledClass {
                     class: class.clone(),
@@ -143,9 +191,30 @@ mod tests {
     }
 
     fn scheme(classes: &[Class], annotated: Annotated) -> LabelScheme {
-        LabelScheme {
-            classes: classes.to_vec(),
-            annotated,
+        LabelScheme::new(classes.to_vec(), annotated)
+    }
+
+    #[test]
+    fn objects_have_a_name_and_no_classes_beside() {
+        let objects = |name: &str, classes: &[Class]| LabelScheme {
+            objects: Some(name.into()),
+            ..scheme(classes, Annotated::Except(1))
+        };
+        let both = LabelScheme::of_objects("nucleus");
+        for good in [objects("nucleus", &[]), objects("nucleus", &both)] {
+            assert!(good.check().is_ok(), "{good:?}");
+            let words = good.words();
+            assert_eq!(words[2..], ["--objects", "nucleus"], "{words:?}");
+        }
+        let other = [class(1, "nucleus")];
+        let bad = [
+            objects("", &[]),
+            objects(" ", &[]),
+            objects("background", &[]),
+            objects("nucleus", &other),
+        ];
+        for scheme in bad {
+            assert!(scheme.check().is_err(), "{scheme:?}");
         }
     }
 

@@ -147,10 +147,10 @@ mod tests {
     fn what_is_written_reads_back_the_same() {
         use crate::{Annotated, LabelScheme};
         let before = labels(&[0, 3, 9], &[Some(2), None, Some(0), Some(1), None]);
-        let scheme = LabelScheme {
-            classes: before.classes.clone(),
-            annotated: Annotated::Except(before.unlabeled_value()),
-        };
+        let scheme = LabelScheme::new(
+            before.classes.clone(),
+            Annotated::Except(before.unlabeled_value()),
+        );
         let volume = before.to_volume(before.unlabeled_value());
         let after = Labels::from_volume(&volume, &scheme, None, "l").unwrap();
         assert_eq!(before, after);

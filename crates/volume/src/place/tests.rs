@@ -378,10 +378,7 @@ fn orientations_are_the_nearest_axes_and_read_back() {
 
 /// What a label file holds in each scheme, and the scheme.
 fn schemes() -> Vec<LabelScheme> {
-    let scheme = |annotated| LabelScheme {
-        classes: Vec::new(),
-        annotated,
-    };
+    let scheme = |annotated| LabelScheme::new(Vec::new(), annotated);
     vec![
         scheme(Annotated::Dense),
         scheme(Annotated::Except(0)),
@@ -535,13 +532,11 @@ fn errors_of_placed_labels_name_voxels_of_the_image() {
         .unwrap()
         .volume(&part);
     let (labels, _) = bring(&mut image.clone(), stored, ["i", "l"], PLACED).unwrap();
-    let scheme = LabelScheme {
-        classes: vec![Class {
-            value: 1,
-            name: "one".into(),
-        }],
-        annotated: Annotated::Dense,
+    let one = Class {
+        value: 1,
+        name: "one".into(),
     };
+    let scheme = LabelScheme::new(vec![one], Annotated::Dense);
     let error = Labels::from_volume(&labels, &scheme, None, "l.nii")
         .unwrap_err()
         .to_string();

@@ -233,10 +233,7 @@ impl Suggest {
         let truth = Item::of(&self.truth).read()?;
         let source = self.truth.display().to_string();
         same_shape(&truth, &source, &image, &self.image.display().to_string())?;
-        let dense = LabelScheme {
-            classes: Vec::new(),
-            annotated: Annotated::Dense,
-        };
+        let dense = LabelScheme::new(Vec::new(), Annotated::Dense);
         let truth = read_under(&dense, &truth, &source)?;
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);
         ensure!(
