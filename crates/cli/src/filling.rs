@@ -127,6 +127,9 @@ pub(crate) fn run(
     if let (Some(path), Some(map)) = (&filling.paths.uncertainty, &result.uncertainty) {
         results.add(path, |path| write_map(path, &filling.image, map));
     }
+    if filling.paths.named == filling.paths.out {
+        filling.paths.named.clone_from(&out);
+    }
     filling.paths.out = out;
     filling.paths.model = model;
     filling.paths.missing = results.missing().to_vec();

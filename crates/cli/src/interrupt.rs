@@ -34,7 +34,7 @@ impl Interrupt {
                 std::process::exit(i32::from(EXIT_CODE));
             }
             crate::console::Console::new(false).note(if asked.0.is_last.load(Ordering::SeqCst) {
-                "\nThe last step is finished and its result written. Press Ctrl-C again to end at once, without it."
+                "\nThe last step goes on to its end and its result is written. Press Ctrl-C again to end at once, without it."
             } else {
                 "\nStopping after this step and keeping what there is. Press Ctrl-C again to end at once."
             });

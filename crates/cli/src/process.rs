@@ -13,7 +13,7 @@ pub(crate) fn peak_resident_bytes() -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
-/// Lets the peak begin anew at what is resident now; where that is refused, it
+/// Lets the peak start again at what is resident now; where that is refused, it
 /// stays what it was.
 pub(crate) fn reset_peak() {
     // 5 is "reset the peak", says proc(5).

@@ -37,8 +37,8 @@ pub(crate) struct Fill {
     #[command(flatten)]
     out: Out,
 
-    /// How: network learns from the image; interpolate continues the shapes between
-    /// the annotated slices and learns nothing, in seconds: what to compare with
+    /// How to fill: `network` learns from the image; `interpolate` continues the shapes
+    /// between the annotated slices, learns nothing and takes seconds
     #[arg(long, value_name = "HOW", default_value = "network")]
     method: Method,
 
@@ -250,9 +250,11 @@ filled.nii.gz it writes the model, filled.unet3d.safetensors, for `unet3d predic
 on further volumes, and the report, filled.html, with pictures and the expected
 quality. That is judged by every third annotated slice of a direction (three at
 most), which the network does not learn from, and comes with an interval that
-holds the truth nine times in ten. The same slices say what interpolation between
-the others would have reached without a network. Where the result is doubtful:
---uncertainty.
+holds the truth nine times in ten. The same slices say how far the certainty of the
+network can be trusted, and what interpolation between the others would have reached
+without a network. --uncertainty says where the result is doubtful.
+The segmentation is written first. Where a model, a map or a report cannot be written
+in the end, all else is, and the exit code is 1.
 Ctrl-C stops training early and writes the result of what was learned so far."
     )
 }

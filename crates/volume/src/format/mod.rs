@@ -92,8 +92,7 @@ pub fn check_shape(path: &Path, shape: [usize; 3]) -> Result<(), Error> {
     by_name(path)?.check_shape(path, shape)
 }
 
-/// Whether a name is one under which volumes are kept, be it that they can
-/// only be read.
+/// Whether volumes are kept under names like this, also where they can only be read.
 pub fn is_name_of_volume(path: &Path) -> bool {
     FORMATS
         .iter()

@@ -23,7 +23,7 @@ pub(super) struct DataFlags {
     #[arg(value_name = "IMAGE LABELS", required = true, num_args = 1..)]
     paths: Vec<PathBuf>,
 
-    /// Thin the labels out to so many evenly spaced slices across each direction,
+    /// Thin the labels out to this many evenly spaced slices across each direction,
     /// as a person might have annotated them
     #[arg(long, value_name = "z=N,y=N,x=N", value_parser = parse::slices)]
     pub(super) slices: Option<[usize; 3]>,

@@ -45,7 +45,7 @@ pub(super) struct Common {
     #[arg(short, long, value_name = "DIR", help_heading = HEADING)]
     pub(super) out: PathBuf,
 
-    /// Train each network so many times, with the seeds --seed, --seed + 1, ...
+    /// Train each network N times, with the seeds --seed, --seed + 1, ...
     #[arg(long, value_name = "N", help_heading = HEADING, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     pub(super) seeds: u64,
 

@@ -3,7 +3,7 @@
 //! What can be refused is refused before the first run: settings, memory, results
 //! of another configuration in the folder. A run that is finished is a file in
 //! `runs/`; one that is not has a folder there, as `train` keeps it, and goes on
-//! from its last checkpoint. The tables are written anew after every run.
+//! from its last checkpoint. The tables are written again after every run.
 
 use std::time::Instant;
 

@@ -7,7 +7,7 @@
 //! whatever their directions; or the best one of each direction; or one of each
 //! direction by even spacing or by chance.
 //!
-//! Even spacing is planned ahead: all slices of a round are spaced evenly anew,
+//! Even spacing is planned ahead: all slices of a round are spaced evenly,
 //! which nobody who annotates one by one can do. Scores are of the whole volume,
 //! so that all strategies are judged on the same voxels, and beside it of the
 //! voxels that a strategy did not annotate.
@@ -62,7 +62,7 @@ Example:
 Every way begins with two slices a direction and adds three a round:
   ranked    the best three by doubt and distance, in whatever directions
   one-each  the best of each direction by the same measure, as `unet3d suggest` names them
-  even      all slices of a round evenly spaced anew
+  even      all slices of a round evenly spaced, whatever those of the round before
   random    one of each direction, by chance
 
 Each round is kept in OUT; the same command goes on where it was ended.")]

@@ -103,7 +103,7 @@ impl Work<'_> {
         let trial = learn(config, split, &sitting, self.threads, watch);
         let trial = trial.map_err(|error| match (sitting.resume, &error) {
             (true, Error::File { .. }) => anyhow::Error::new(error).context(format!(
-                "{}: the unfinished run there cannot go on; give another folder (-o), or remove it to begin this run anew",
+                "{}: the unfinished run there cannot go on; give another folder (-o), or remove it to start this run again",
                 self.folder.display()
             )),
             _ => error.into(),

@@ -82,7 +82,7 @@ fn wrong(path: &Path, source: &tiff::TiffError) -> Error {
         "a page of the TIFF file",
         format!("unreadable ({source})"),
         "must be sound and of a kind that is supported",
-        "The file may be truncated or damaged: copy it again, or save it anew in Fiji as a TIFF.",
+        "The file may be truncated or damaged: copy it again, or save it again in Fiji as a TIFF.",
     )
 }
 
