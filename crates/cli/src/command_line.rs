@@ -63,6 +63,15 @@ impl fmt::Display for CommandLine {
     }
 }
 
+/// Words as a person types them in a command.
+pub(crate) fn words(words: &[OsString]) -> String {
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|w| quoted(w, Shell::of_system()))
+        .collect();
+    quoted.join(" ")
+}
+
 /// How the person started the program: `cargo run` is known by the variables that it
 /// sets for what it runs.
 pub(crate) fn program() -> &'static str {

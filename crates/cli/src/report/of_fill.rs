@@ -4,14 +4,19 @@ use unet3d_kernels::{Isa, Threads};
 use unet3d_metrics::Scores;
 use unet3d_train::fill::FillResult;
 
-use super::{Facts, Quality, Report, Slices, Trust};
-use crate::command::info::spacing;
+use super::{
+    Facts, Files, Part, Quality, ROOM, Report, SliceScores, Slices, Source, Training, Trust, about,
+    annotated, units,
+};
 use crate::comparison::Comparison;
 use crate::filling::{
     Filling, PHANTOM_TITLE, annotated_slices, capital, next, slices_held_out, written,
 };
 use crate::watch::Watch;
-use crate::{console, expectation};
+use crate::{command_line, console, expectation};
+
+/// Number of the slider, of which this page has one.
+const SLIDER: usize = 1;
 
 /// All that the report shows.
 pub(crate) fn page<'a>(
@@ -24,6 +29,8 @@ pub(crate) fn page<'a>(
 ) -> Report<'a> {
     let paths = &filling.paths;
     let (image, labels) = (&filling.image, &filling.labels);
+    let name = paths.image.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     let annotated = annotated_slices(labels, &result.held_out);
     let counts = annotated.clone().map(|a| a.len());
     let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
@@ -44,6 +51,12 @@ pub(crate) fn page<'a>(
     };
     let shown = measured.or(result.expected.as_ref().map(|e| &e.scores));
     let quality = Quality {
+        heading: if measured.is_some() {
+            "Mean IoU"
+        } else {
+            "Expected mean IoU"
+        },
+        names: &labels.classes,
         measured_on: [
             Comparison::of(result).and_then(Comparison::first),
             Some(measured_on(result, measured)),
@@ -65,18 +78,64 @@ pub(crate) fn page<'a>(
                 .collect()
         }),
     };
+    let shape = image.geometry.shape;
+    // Of what is known, the annotation: the truth of a phantom is no part of the job.
+    let scores = SliceScores::all(
+        &result.held_out,
+        shape,
+        &labels.classes,
+        &labels.voxels,
+        &result.labels.voxels,
+    );
+    let mut parts = vec![Part::Quality(quality)];
+    let of_slices = annotated::held_out(&labels.classes, &scores, SLIDER);
+    parts.push(Part::Slices(
+        "Slices".into(),
+        SLIDER,
+        Slices {
+            name: name.clone(),
+            image: Source::File(image),
+            classes: &labels.classes,
+            annotation: Some(&labels.voxels),
+            result: &result.labels.voxels,
+            doubts: result.uncertainty.as_deref(),
+            truth: filling.truth.as_ref().map(|t| &t.voxels[..]),
+            annotated: annotated.clone(),
+            held_out: result.held_out.clone(),
+            scores,
+            room: ROOM,
+        },
+    ));
+    let volumes = annotated::volumes(&labels.classes, &result.labels.voxels, &image.geometry);
+    let learned_from = annotated::slices(&annotated, &result.held_out, shape);
+    let tables = [Some(volumes), of_slices].into_iter().flatten();
+    parts.extend(tables.map(Part::Table));
+    parts.extend(result.expected.as_ref().map(|expected| {
+        Part::Trust(Trust {
+            sentence: expectation::trust(expected),
+            before: &expected.reliability_before,
+            after: &expected.reliability_after,
+        })
+    }));
+    // Of the result, not of the watch: a resumed run began before it.
+    let losses = result.curve.iter();
+    let scores = result.validations.iter();
+    parts.push(Part::Training(Training {
+        losses: losses.map(|s| (s.step, s.loss.total as f32)).collect(),
+        scores: scores.filter_map(|v| Some((v.step, v.mean_iou?))).collect(),
+    }));
+    parts.extend(learned_from.map(Part::Table));
+    let facts = facts(filling, result, watch, machine, share, elapsed_s);
+    parts.push(Part::Facts("What was done", facts));
+    parts.push(Part::Files(Files {
+        written: written(paths, measured.is_some()),
+        next: next(filling, result, measured.is_some()),
+    }));
     Report {
         title: if measured.is_some() {
             PHANTOM_TITLE.into()
         } else {
-            format!(
-                "{}, filled",
-                paths
-                    .image
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-            )
+            format!("{name}, filled")
         },
         summary: format!(
             "Every one of {} voxels, learned from {from}.",
@@ -87,36 +146,7 @@ pub(crate) fn page<'a>(
              This file holds everything it shows.",
             env!("CARGO_PKG_VERSION")
         ),
-        facts: facts(filling, result, watch, machine, share, elapsed_s),
-        classes: &labels.classes,
-        slices: Slices {
-            image,
-            annotation: &labels.voxels,
-            result: &result.labels.voxels,
-            uncertainty: result.uncertainty.as_deref(),
-            truth: filling.truth.as_ref().map(|t| &t.voxels[..]),
-            annotated,
-            held_out: result.held_out.clone(),
-        },
-        quality,
-        trust: result.expected.as_ref().map(|expected| Trust {
-            sentence: expectation::trust(expected),
-            before: &expected.reliability_before,
-            after: &expected.reliability_after,
-        }),
-        // Of the result, not of the watch: a resumed run began before it.
-        losses: result
-            .curve
-            .iter()
-            .map(|s| (s.step, s.loss.total as f32))
-            .collect(),
-        scores: result
-            .validations
-            .iter()
-            .filter_map(|v| Some((v.step, v.mean_iou?)))
-            .collect(),
-        written: written(paths, measured.is_some()),
-        next: next(filling, result, measured.is_some()),
+        parts,
     }
 }
 
@@ -185,8 +215,9 @@ fn facts(
                         image.type_name()
                     ),
                 ),
-                ("spacing", spacing(image.geometry.spacing_mm)),
+                ("spacing", units::spacing(image.geometry.spacing())),
                 ("labels", filling.paths.labels.display().to_string()),
+                ("read with", command_line::words(&filling.scheme_flags)),
                 (
                     "annotated",
                     format!(
@@ -235,6 +266,7 @@ fn facts(
                 ("threads", threads.count().to_string()),
                 ("instructions", isa.name().to_owned()),
                 ("memory planned", memory),
+                ("system", about::system()),
             ],
         ),
     ]

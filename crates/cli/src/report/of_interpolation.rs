@@ -3,11 +3,15 @@
 use unet3d_train::Interpolated;
 use unet3d_volume::Label;
 
-use super::{Facts, Quality, Report, Slices};
-use crate::command::info::spacing;
+use super::{
+    Facts, Files, Part, Quality, ROOM, Report, SliceScores, Slices, Source, about, annotated, units,
+};
 use crate::filling::{annotated_slices, named_slices};
 use crate::interpolating::{Interpolating, RATHER_LOW, expected, next, written};
-use crate::{console, expectation, parse};
+use crate::{command_line, console};
+
+/// Number of the slider, of which this page has one.
+const SLIDER: usize = 1;
 
 /// All that the report shows; `shown` is the result that the pictures show.
 pub(crate) fn page<'a>(
@@ -21,8 +25,65 @@ pub(crate) fn page<'a>(
     let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
     let expected = expected(result);
     let name = job.paths.image.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    let quality = Quality {
+        heading: "Mean IoU of held-out slices",
+        names: &labels.classes,
+        measured_on: match expected {
+            Some(_) => format!(
+                "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
+                     {RATHER_LOW}",
+                named_slices(&result.held_out)
+            ),
+            None => {
+                "Not measured: no annotated slice could be spared. Annotate three or more in one \
+                         direction, and the next run will say how good it is."
+                    .into()
+            }
+        },
+        mean_iou: expected.and_then(|s| s.mean_iou),
+        interval: None,
+        classes: expected.map_or_else(Vec::new, |s| {
+            let scores = s.classes.iter();
+            scores.map(|c| (c.iou, c.dice, c.voxels)).collect()
+        }),
+    };
+    let scores = SliceScores::all(
+        &result.held_out,
+        image.geometry.shape,
+        &labels.classes,
+        &labels.voxels,
+        shown,
+    );
+    let of_slices = annotated::held_out(&labels.classes, &scores, SLIDER);
+    let slices = Slices {
+        name: name.clone(),
+        image: Source::File(image),
+        classes: &labels.classes,
+        annotation: Some(&labels.voxels),
+        result: shown,
+        doubts: None,
+        truth: None,
+        annotated: annotated.clone(),
+        held_out: result.held_out.clone(),
+        scores,
+        room: ROOM,
+    };
+    let volumes = annotated::volumes(&labels.classes, &result.labels.voxels, &image.geometry);
+    let used = annotated::slices(&annotated, &result.held_out, image.geometry.shape);
+    let tables = [Some(volumes), of_slices, used].into_iter().flatten();
+    let mut parts = vec![
+        Part::Quality(quality),
+        Part::Slices("Slices".into(), SLIDER, slices),
+    ];
+    parts.extend(tables.map(Part::Table));
+    parts.push(Part::Facts("What was done", facts(job, share, elapsed_s)));
+    parts.push(Part::Files(Files {
+        written: written(&job.paths),
+        next: next(job),
+    }));
     Report {
-        title: format!("{}, filled by interpolation", name.to_string_lossy()),
+        title: format!("{name}, filled by interpolation"),
         summary: format!(
             "Every one of {} voxels, from the {} of them that were annotated. Nothing was learned and \
              the image was not looked at: shapes were interpolated between the annotated slices.",
@@ -35,52 +96,12 @@ pub(crate) fn page<'a>(
              This file holds everything it shows.",
             env!("CARGO_PKG_VERSION")
         ),
-        facts: facts(job, &annotated, share, elapsed_s),
-        classes: &labels.classes,
-        slices: Slices {
-            image,
-            annotation: &labels.voxels,
-            result: shown,
-            uncertainty: None,
-            truth: None,
-            annotated,
-            held_out: result.held_out.clone(),
-        },
-        quality: Quality {
-            measured_on: match expected {
-                Some(scores) => {
-                    let not_shown = expectation::not_shown_by(scores);
-                    format!(
-                        "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
-                         {RATHER_LOW} {}",
-                        named_slices(&result.held_out),
-                        not_shown.unwrap_or_default()
-                    )
-                }
-                None => "Not measured: no annotated slice could be spared. Annotate three or more in one \
-                         direction, and the next run will say how good it is."
-                    .into(),
-            },
-            mean_iou: expected.and_then(|s| s.mean_iou),
-            interval: None,
-            classes: expected.map_or_else(Vec::new, |s| {
-                let scores = s.classes.iter();
-                scores.map(|c| (c.iou, c.dice, c.voxels)).collect()
-            }),
-        },
-        trust: None,
-        losses: Vec::new(),
-        scores: Vec::new(),
-        written: written(&job.paths),
-        next: next(job),
+        parts,
     }
 }
 
-fn facts(job: &Interpolating, annotated: &[Vec<usize>; 3], share: f64, elapsed_s: f64) -> Facts {
+fn facts(job: &Interpolating, share: f64, elapsed_s: f64) -> Facts {
     let geometry = &job.image.geometry;
-    let slices: Vec<String> = (0..3)
-        .map(|a| format!("{} across {}", annotated[a].len(), parse::AXES[a]))
-        .collect();
     vec![
         (
             "Volume",
@@ -90,8 +111,9 @@ fn facts(job: &Interpolating, annotated: &[Vec<usize>; 3], share: f64, elapsed_s
                     "voxels",
                     format!("{} (z, y, x)", console::shape(geometry.shape)),
                 ),
-                ("spacing", spacing(geometry.spacing_mm)),
+                ("spacing", units::spacing(geometry.spacing())),
                 ("labels", job.paths.labels.display().to_string()),
+                ("read with", command_line::words(&job.scheme_flags)),
                 (
                     "annotated",
                     format!("{} of the voxels", console::percent(share)),
@@ -101,8 +123,8 @@ fn facts(job: &Interpolating, annotated: &[Vec<usize>; 3], share: f64, elapsed_s
         (
             "Interpolation",
             vec![
-                ("annotated slices", slices.join(", ")),
                 ("took", console::duration(elapsed_s)),
+                ("system", about::system()),
             ],
         ),
     ]
