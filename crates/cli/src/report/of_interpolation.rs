@@ -8,7 +8,7 @@ use super::{
 };
 use crate::filling::{annotated_slices, named_slices};
 use crate::interpolating::{Interpolating, RATHER_LOW, expected, next, written};
-use crate::{command_line, console};
+use crate::{command_line, console, expectation};
 
 /// Number of the slider, of which this page has one.
 const SLIDER: usize = 1;
@@ -30,14 +30,18 @@ pub(crate) fn page<'a>(
         heading: "Mean IoU of held-out slices",
         names: &labels.classes,
         measured_on: match expected {
-            Some(_) => format!(
-                "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
-                     {RATHER_LOW}",
-                named_slices(&result.held_out)
-            ),
+            Some(scores) => {
+                let not_shown = expectation::not_shown_by(scores);
+                format!(
+                    "Measured on {}, interpolated from the other slices alone; their pictures below show that. \
+                     {RATHER_LOW} {}",
+                    named_slices(&result.held_out),
+                    not_shown.unwrap_or_default()
+                )
+            }
             None => {
                 "Not measured: no annotated slice could be spared. Annotate three or more in one \
-                         direction, and the next run will say how good it is."
+                     direction, and the next run will say how good it is."
                     .into()
             }
         },
