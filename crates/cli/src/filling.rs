@@ -39,6 +39,8 @@ pub(crate) struct Filling {
     pub(crate) image: Volume,
     /// What is annotated.
     pub(crate) labels: Labels,
+    /// What looks unlike the rest of it, a sentence each.
+    pub(crate) warnings: Vec<String>,
     /// What is right everywhere, where that is known.
     pub(crate) truth: Option<Labels>,
     /// The flags that say which voxels are annotated, and the classes, as words.
@@ -163,6 +165,8 @@ pub(crate) fn run(
         "expected_classes": result.expected.as_ref().map(expectation::classes),
         "calibration": result.expected.as_ref().map(|e| e.calibration),
         "interpolation_iou": mean(result.interpolation.as_ref().map(|r| &r.overall)),
+        "annotated": told_slices(&filling.labels),
+        "warnings": filling.warnings,
         "held_out": { "z": result.held_out[0], "y": result.held_out[1], "x": result.held_out[2] },
         "elapsed_s": elapsed_s,
         "training_s": result.training_s,
@@ -355,9 +359,17 @@ pub(crate) fn next(filling: &Filling, result: &FillResult, demo: bool) -> Vec<(S
                 // What the model is calibrated for.
                 .flag_if(filling.mirrored, "--mirrored");
             let longer = again(&paths.out).words(["--minutes", &minutes_of_longer(filling)]);
+            let is_stated = flags
+                .first()
+                .is_some_and(|flag| flag == "--annotated-slices");
+            let state = match is_stated {
+                true => ", add them to --annotated-slices",
+                false => "",
+            };
             out.push((
-                "Not good enough? See which slices to annotate next, annotate them, and train longer:"
-                    .into(),
+                format!(
+                    "Not good enough? See which slices to annotate next, annotate them{state}, and train longer:"
+                ),
                 format!("{suggest}\n    {longer}"),
             ));
         }
@@ -383,6 +395,12 @@ fn minutes_of_longer(filling: &Filling) -> String {
 /// A volume beside another, with `addition` before its ending.
 pub(crate) fn beside(path: &Path, addition: &str) -> PathBuf {
     output::beside(path, &format!("{addition}{}", output::ending(path)))
+}
+
+/// The slices that a person would call annotated, for `--json`.
+pub(crate) fn told_slices(labels: &Labels) -> serde_json::Value {
+    let [z, y, x] = labels.slices_to_tell();
+    json!({ "z": z, "y": y, "x": x })
 }
 
 /// The slices annotated as a whole, by the labels' own rule.

@@ -9,13 +9,14 @@ use std::time::Instant;
 use serde_json::json;
 use unet3d_metrics::Scores;
 use unet3d_train::{Interpolated, fill_by_interpolation};
+use unet3d_volume::labels::Ends;
 use unet3d_volume::{Label, Labels, Volume};
 
 use crate::command::End;
 use crate::command::evaluate::class_table;
 use crate::command_line::CommandLine;
 use crate::console::{self, Console};
-use crate::filling::{beside, capital, named_slices};
+use crate::filling::{beside, capital, named_slices, told_slices};
 use crate::results::Results;
 use crate::{expectation, output, report};
 
@@ -32,6 +33,10 @@ pub(crate) struct Interpolating {
     pub(crate) image: Volume,
     /// What is annotated.
     pub(crate) labels: Labels,
+    /// What looks unlike the rest of it, a sentence each.
+    pub(crate) warnings: Vec<String>,
+    /// What becomes of a class that a slice does not show.
+    pub(crate) ends: Ends,
     /// The flags that say which voxels are annotated, and the classes, as words.
     pub(crate) scheme_flags: Vec<OsString>,
 }
@@ -52,7 +57,7 @@ pub(crate) struct Paths {
 /// Where nothing is annotated, or a file cannot be written.
 pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<End> {
     let started = Instant::now();
-    let result = fill_by_interpolation(&job.labels)?;
+    let result = fill_by_interpolation(&job.labels, job.ends)?;
     for warning in &result.warnings {
         console.note(format_args!("Note: {}.", capital(warning)));
     }
@@ -110,6 +115,8 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
         "expected_iou": mean,
         "classes": expected.map(|s| &s.classes),
         "expected_classes": expected.map(|s| &s.classes),
+        "annotated": told_slices(&job.labels),
+        "warnings": job.warnings,
         "held_out": {
             "z": result.held_out[0], "y": result.held_out[1], "x": result.held_out[2],
         },

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use unet3d_volume::labels::{ask_whether_numbered, describe_values};
+use unet3d_volume::labels::{
+    Direction, StatedSlices, annotated_in_words, annotation_warnings, ask_whether_numbered,
+    describe_values,
+};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
+use crate::console::Console;
 use crate::parse;
 
-/// Which voxels are annotated, and the classes. One of the first four.
+/// Which voxels are annotated, and the classes. One of the first five.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "What the label values mean")]
 pub(crate) struct LabelFlags {
@@ -24,9 +28,18 @@ pub(crate) struct LabelFlags {
     pub(crate) unlabeled: Option<i64>,
 
     /// Slices across these directions that hold any paint are annotated, and 0
-    /// in them is background; all other slices are not annotated [z, y, x]
-    #[arg(long, value_name = "AXES", group = "scheme", value_delimiter = ',', value_parser = parse::axis)]
-    pub(crate) painted_slices: Option<Vec<usize>>,
+    /// in them is background; all other slices are not annotated [z, y, x, or axial,
+    /// coronal, sagittal where the orientation is known]
+    #[arg(long, value_name = "AXES", group = "scheme", value_delimiter = ',', value_parser = parse::direction)]
+    pub(crate) painted_slices: Option<Vec<Direction>>,
+
+    /// These slices are annotated, also where nothing was found on them, and 0 in
+    /// them is background; all else is not annotated. Counted from 0, along the axes
+    /// of the image: z=4,14,24, z=every:10 (0, 10, 20, ...), z=4..54:10 (from 4 to
+    /// 54, the end included, in steps of 10). For several directions z=4,14,y=3, or
+    /// the flag again
+    #[arg(long, value_name = "SLICES", group = "scheme", value_parser = parse::annotated_slices)]
+    pub(crate) annotated_slices: Option<Vec<StatedSlices>>,
 
     /// A volume that is not 0 where the labels are annotated
     #[arg(long, value_name = "MASK", group = "scheme")]
@@ -56,6 +69,10 @@ impl LabelFlags {
         self.unlabeled
             .map(Annotated::Except)
             .or_else(|| self.painted_slices.clone().map(Annotated::PaintedSlices))
+            .or_else(|| {
+                let stated = self.annotated_slices.clone()?;
+                Some(Annotated::Slices(StatedSlices::merged(stated)))
+            })
             .or_else(|| self.annotated.clone().map(Annotated::Mask))
     }
 
@@ -96,6 +113,30 @@ impl LabelFlags {
         };
         Ok((read_or_ask(&scheme, volume, &source)?, scheme))
     }
+}
+
+/// Tells what is annotated and what looks unlike the rest of it, before anything learns
+/// from that; gives the latter back.
+///
+/// # Errors
+/// None where the labels could be read.
+pub(crate) fn tell_annotation(
+    volume: &Volume,
+    labels: &Labels,
+    scheme: &LabelScheme,
+    path: &Path,
+    console: Console,
+) -> anyhow::Result<Vec<String>> {
+    let source = path.display().to_string();
+    console.note(format_args!(
+        "{source}: annotated: {}.",
+        annotated_in_words(labels)
+    ));
+    let warnings = annotation_warnings(volume, labels, &scheme.annotated, &source)?;
+    for warning in &warnings {
+        console.note(format_args!("Warning: {warning}"));
+    }
+    Ok(warnings)
 }
 
 /// Reads the labels of `volume` under a scheme, with the mask it may name.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use unet3d_metrics::SurfaceVariant;
 use unet3d_volume::Class;
+use unet3d_volume::labels::{Direction, StatedSlices};
 use unet3d_volume::words::counted;
 
 /// Names of the axes in the order of every array.
@@ -137,6 +138,16 @@ pub(crate) fn axis(text: &str) -> Result<usize, String> {
     AXES.iter()
         .position(|a| *a == text)
         .ok_or_else(|| format!("axis {text:?} is not one of z, y, x"))
+}
+
+/// One direction by its letter, or by the plane of the body.
+pub(crate) fn direction(text: &str) -> Result<Direction, String> {
+    text.trim().parse()
+}
+
+/// Slices that were annotated: `z=4,14,24`, `z=every:10`, `axial=4..54:10,y=3`.
+pub(crate) fn annotated_slices(text: &str) -> Result<StatedSlices, String> {
+    text.parse()
 }
 
 /// One class, `VALUE=NAME` or only `VALUE`.

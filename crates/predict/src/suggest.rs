@@ -46,7 +46,8 @@ pub struct SliceRef {
 /// The `count` slices to annotate next; fewer where fewer are left. The best comes
 /// first, then the best of the two other directions, then of the last, and so on: in
 /// docs/experiments.md slices in turn taught no less than those of [`ranked`].
-/// `uncertainty` is of each voxel, `[z, y, x]`.
+/// `uncertainty` is of each voxel, `[z, y, x]`; `across` are the directions in which
+/// slices can be annotated (0 = z, 1 = y, 2 = x).
 ///
 /// # Panics
 /// When there are not as many uncertainties as voxels.
@@ -55,10 +56,12 @@ pub fn suggest(
     labels: &Labels,
     count: usize,
     strategy: Strategy,
+    across: &[usize],
 ) -> Vec<SliceRef> {
     let mut prices = Prices::new(uncertainty, labels, strategy);
     // The one slice of a flat volume is the volume.
     let mut all = vec![0, 1, 2];
+    all.retain(|axis| across.contains(axis));
     all.retain(|axis| prices.doubts[*axis].len() > 1);
     let mut turn = all.clone();
     let next = |_| {
@@ -214,7 +217,7 @@ mod tests {
         let labels = labels([40, 40, 40], [2, 2, 2]);
         let doubts = vec![0.5; 64_000];
         for strategy in [Strategy::Uncertainty, Strategy::EvenlySpaced] {
-            let slices = suggest(&doubts, &labels, 3, strategy);
+            let slices = suggest(&doubts, &labels, 3, strategy, &[0, 1, 2]);
             // 10 and 30 are known: the middle of each axis.
             let mut axes: Vec<usize> = slices.iter().map(|s| s.axis).collect();
             axes.sort_unstable();
@@ -236,14 +239,14 @@ mod tests {
         let doubts: Vec<f32> = (0..64_000)
             .map(|i| if i / 1600 > 30 { 0.9 } else { 0.01 })
             .collect();
-        let slices = suggest(&doubts, &labels, 2, Strategy::Uncertainty);
+        let slices = suggest(&doubts, &labels, 2, Strategy::Uncertainty, &[0, 1, 2]);
         assert_eq!(slices[0].axis, 0);
         assert!((33..=38).contains(&slices[0].index), "{slices:?}");
         assert_ne!(slices[1].axis, 0, "another direction's turn");
         let slices = ranked(&doubts, &labels, 2, Strategy::Uncertainty);
         // Doubts that all have one place along y and x send the next elsewhere.
         assert!(slices[1].axis != 0 || slices[1].index.abs_diff(slices[0].index) > 1);
-        let even = suggest(&doubts, &labels, 1, Strategy::EvenlySpaced);
+        let even = suggest(&doubts, &labels, 1, Strategy::EvenlySpaced, &[0, 1, 2]);
         assert!(even[0].index.abs_diff(20) <= 1);
     }
 
@@ -254,7 +257,7 @@ mod tests {
                 .map(|i| (i % 7) as f32)
                 .collect();
             let labels = labels(shape, [0, 1, 1]);
-            let slices = suggest(&doubts, &labels, 6, Strategy::Uncertainty);
+            let slices = suggest(&doubts, &labels, 6, Strategy::Uncertainty, &[0, 1, 2]);
             slices.into_iter().map(|slice| slice.axis).collect()
         };
         let found = axes([20, 30, 40]);
@@ -268,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn only_directions_that_can_be_annotated_are_named() {
+        let labels = labels([20, 30, 40], [1, 1, 1]);
+        let doubts: Vec<f32> = (0..24_000).map(|i| (i % 7) as f32).collect();
+        for across in [&[0][..], &[2], &[0, 2], &[1, 2]] {
+            let slices = suggest(&doubts, &labels, 5, Strategy::Uncertainty, across);
+            assert_eq!(slices.len(), 5);
+            for axis in 0..3 {
+                let named = slices.iter().any(|slice| slice.axis == axis);
+                assert_eq!(named, across.contains(&axis), "{axis} of {across:?}");
+            }
+        }
+        assert_eq!(suggest(&doubts, &labels, 5, Strategy::Uncertainty, &[]), []);
+    }
+
+    #[test]
     fn never_more_slices_than_there_are_and_none_twice() {
         let labels = labels([3, 2, 2], [1, 1, 0]);
         let doubts = vec![0.5; 12];
@@ -276,7 +294,7 @@ mod tests {
             Strategy::EvenlySpaced,
             Strategy::Random(1),
         ] {
-            let slices = suggest(&doubts, &labels, 100, strategy);
+            let slices = suggest(&doubts, &labels, 100, strategy, &[0, 1, 2]);
             assert_eq!(ranked(&doubts, &labels, 100, strategy).len(), slices.len());
             let known: usize = labels.annotated_slices().iter().map(Vec::len).sum();
             assert_eq!(slices.len() + known, 7, "{strategy:?}");
@@ -284,7 +302,7 @@ mod tests {
             places.sort_unstable();
             places.dedup();
             assert_eq!(places.len(), slices.len());
-            assert_eq!(slices, suggest(&doubts, &labels, 100, strategy));
+            assert_eq!(slices, suggest(&doubts, &labels, 100, strategy, &[0, 1, 2]));
         }
         let one = suggest_one_each(&doubts, &labels, Strategy::Uncertainty);
         assert_eq!(one.iter().map(|s| s.axis).collect::<Vec<_>>(), [0, 1, 2]);

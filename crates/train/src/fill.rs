@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use unet3d_kernels::Threads;
 use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Tiling, predict, predict_before};
+use unet3d_volume::labels::Ends;
 use unet3d_volume::{Image, Labels, Volume};
 
 use crate::estimate::Estimate;
@@ -140,7 +141,11 @@ pub fn fill(
         None => (labels.clone(), None, Default::default()),
     };
     let interpolation = match &held_out {
-        Some(held_out) => score_beside(&training, held_out)?,
+        Some(held_out) => {
+            let scheme = config.train.labels.as_ref();
+            let ends = scheme.map_or(Ends::Halfway, |scheme| scheme.annotated.ends());
+            score_beside(&training, held_out, ends)?
+        }
         None => None,
     };
 

@@ -4,7 +4,7 @@
 
 use unet3d_metrics::{Confusion, Report};
 use unet3d_volume::Labels;
-use unet3d_volume::labels::interpolate;
+use unet3d_volume::labels::{Ends, interpolate_with};
 
 use crate::experiment::close_crossings;
 use crate::hold_out::why_none;
@@ -29,15 +29,15 @@ pub struct Interpolated {
 
 /// Fills a volume from its annotation alone. Like `fill`, it holds annotated
 /// slices out to say how good that is; they are interpolated from too once that
-/// is said.
+/// is said. `ends` says what becomes of a class that a slice does not show.
 ///
 /// # Errors
 /// When no voxel is annotated.
-pub fn fill_by_interpolation(labels: &Labels) -> Result<Interpolated, Error> {
+pub fn fill_by_interpolation(labels: &Labels, ends: Ends) -> Result<Interpolated, Error> {
     let mut warnings = Vec::new();
     let (expected, held_out) = match hold_out_slices(labels)? {
         Some(s) => {
-            let trial = interpolate_between(&s.training, &s.held_out)?;
+            let trial = interpolate_between(&s.training, &s.held_out, ends)?;
             (Some((score(&trial, &s.held_out), trial)), s.slices)
         }
         None => {
@@ -49,7 +49,7 @@ pub fn fill_by_interpolation(labels: &Labels) -> Result<Interpolated, Error> {
         }
     };
     Ok(Interpolated {
-        labels: interpolate(labels)?,
+        labels: interpolate_with(labels, ends)?,
         expected,
         held_out,
         warnings,
@@ -61,18 +61,25 @@ pub fn fill_by_interpolation(labels: &Labels) -> Result<Interpolated, Error> {
 ///
 /// # Errors
 /// When no voxel of `training` is annotated.
-pub(crate) fn score_beside(training: &Labels, held_out: &Labels) -> Result<Option<Report>, Error> {
+pub(crate) fn score_beside(
+    training: &Labels,
+    held_out: &Labels,
+    ends: Ends,
+) -> Result<Option<Report>, Error> {
     if training.voxels.len() > CHEAP_VOXELS {
         return Ok(None);
     }
-    let trial = interpolate_between(training, held_out)?;
+    let trial = interpolate_between(training, held_out, ends)?;
     Ok(Some(score(&trial, held_out)))
 }
 
 /// Interpolates from `training`, the slices of which are whole to it also where those
 /// held out cross them.
-fn interpolate_between(training: &Labels, held_out: &Labels) -> Result<Labels, Error> {
-    Ok(interpolate(&close_crossings(training, held_out))?)
+fn interpolate_between(training: &Labels, held_out: &Labels, ends: Ends) -> Result<Labels, Error> {
+    Ok(interpolate_with(
+        &close_crossings(training, held_out),
+        ends,
+    )?)
 }
 
 fn score(result: &Labels, held_out: &Labels) -> Report {
@@ -110,7 +117,7 @@ mod tests {
             classes: vec![class(0), class(1)],
             geometry: Geometry::of_shape(shape),
         };
-        let filled = fill_by_interpolation(&labels).unwrap();
+        let filled = fill_by_interpolation(&labels, Ends::Halfway).unwrap();
         assert_eq!(filled.held_out[0], [4]);
         let (report, trial) = filled.expected.unwrap();
         // The others say the opposite of what the slice shows.
@@ -140,7 +147,10 @@ mod tests {
         };
         let slices = [vec![0, 4, 8], vec![], vec![2, 9]];
         let (_, labels) = dense.hold_out(&slices).unwrap();
-        let (report, _) = fill_by_interpolation(&labels).unwrap().expected.unwrap();
+        let (report, _) = fill_by_interpolation(&labels, Ends::Halfway)
+            .unwrap()
+            .expected
+            .unwrap();
         // As strokes they lead to 0.885.
         assert!(report.overall.mean_iou > Some(0.9), "{:?}", report.overall);
     }
@@ -155,7 +165,7 @@ mod tests {
             }],
             voxels: [vec![Label::of_class(0); 4], vec![Label::UNLABELED; 4]].concat(),
         };
-        let filled = fill_by_interpolation(&labels).unwrap();
+        let filled = fill_by_interpolation(&labels, Ends::Halfway).unwrap();
         assert!(filled.expected.is_none() && filled.warnings.len() == 1);
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use unet3d_train::dataset::{DataSet, Split};
-use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
+use unet3d_volume::labels::{annotated_in_words, annotation_warnings};
+use unet3d_volume::{Class, LabelScheme, Labels, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -13,6 +14,7 @@ use super::info::ranges;
 use crate::absent::{self, Judge};
 use crate::arguments::Json;
 use crate::console::{Console, counted};
+use crate::filling::told_slices;
 use crate::label_flags::{LabelFlags, read_or_ask};
 use crate::listing::{self, Item};
 
@@ -56,18 +58,30 @@ struct Finding {
     message: String,
 }
 
+/// What is annotated in a label file.
+#[derive(Clone, Debug, Serialize)]
+struct Annotation {
+    labels: String,
+    /// In words.
+    annotated: String,
+    /// Slices annotated as a whole.
+    slices: serde_json::Value,
+}
+
 #[derive(Serialize)]
 struct Outcome<'a> {
     volumes: usize,
     errors: usize,
     warnings: usize,
     findings: &'a [Finding],
+    annotation: &'a [Annotation],
 }
 
 /// What was found so far, and what later volumes are compared with.
 #[derive(Default)]
 struct Examination {
     findings: Vec<Finding>,
+    annotation: Vec<Annotation>,
     volumes: usize,
     /// Hash of the samples and the first source that has it.
     seen: Vec<(u64, String)>,
@@ -159,10 +173,7 @@ impl Examination {
                 paths: case.images.clone(),
             };
             let labels = Item::of(&case.labels);
-            let mut scheme = data_set.scheme.clone();
-            if let (Annotated::Mask(path), Some(mask)) = (&mut scheme.annotated, &case.mask) {
-                path.clone_from(mask);
-            }
+            let scheme = case.scheme(&data_set.scheme);
             let read = self.case(&image, Some(&labels), Some(&scheme), true);
             voxels.extend(read.map(|labels| (case.split, labels.class_voxels())));
         }
@@ -268,6 +279,15 @@ impl Examination {
                 None
             }
             Ok(read) => {
+                self.annotation.push(Annotation {
+                    annotated: annotated_in_words(&read),
+                    slices: told_slices(&read),
+                    labels: source.clone(),
+                });
+                match annotation_warnings(&label_volume, &read, &scheme.annotated, &source) {
+                    Ok(warnings) => warnings.into_iter().for_each(|w| self.warning(w)),
+                    Err(error) => self.error(error.to_string()),
+                }
                 if let Err(error) = read.require_two_classes(&scheme.annotated, &source) {
                     let message = error.to_string();
                     if in_set {
@@ -393,6 +413,20 @@ impl Examination {
     fn tell(&self, console: Console) -> anyhow::Result<End> {
         let count = |s: Severity| self.findings.iter().filter(|f| f.severity == s).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let densely = |a: &&Annotation| a.annotated == "every voxel";
+        let dense = self.annotation.iter().filter(densely).count();
+        for annotation in self.annotation.iter().filter(|a| !densely(a)) {
+            console.result(format_args!(
+                "{}: annotated: {}.",
+                annotation.labels, annotation.annotated
+            ))?;
+        }
+        if dense > 0 {
+            console.result(format_args!(
+                "{} annotated in every voxel.",
+                counted(dense, "volume")
+            ))?;
+        }
         for finding in &self.findings {
             let word = match finding.severity {
                 Severity::Error => "error",
@@ -411,6 +445,7 @@ impl Examination {
             errors,
             warnings,
             findings: &self.findings,
+            annotation: &self.annotation,
         })?;
         Ok(if errors > 0 {
             End::FoundErrors

@@ -142,6 +142,7 @@ impl Demo {
                 paths,
                 image,
                 labels,
+                warnings: Vec::new(),
                 truth: Some(truth),
                 scheme_flags: Annotated::Except(UNLABELED).words(),
                 config,

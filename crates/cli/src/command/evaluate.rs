@@ -279,7 +279,9 @@ impl Meaning {
         let said = flags.scheme()?.map(|s| s.annotated);
         let described = described_scheme(truth);
         let truth = match &said {
-            Some(Annotated::PaintedSlices(_) | Annotated::Mask(_)) if except => {
+            Some(Annotated::PaintedSlices(_) | Annotated::Slices(_) | Annotated::Mask(_))
+                if except =>
+            {
                 Some(Annotated::Dense)
             }
             Some(said) => Some(said.clone()),

@@ -17,7 +17,7 @@ use crate::arguments::{Json, Machine, Out};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
 use crate::interpolating::{self, Interpolating};
-use crate::label_flags::{LabelFlags, read_under};
+use crate::label_flags::{LabelFlags, read_under, tell_annotation};
 use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
 use crate::{model_file, output};
@@ -94,12 +94,12 @@ impl Fill {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         match self.method {
-            Method::Network => filling::run(self.plan()?, &self.machine, console),
-            Method::Interpolate => interpolating::run(self.plan_interpolation()?, console),
+            Method::Network => filling::run(self.plan(console)?, &self.machine, console),
+            Method::Interpolate => interpolating::run(self.plan_interpolation(console)?, console),
         }
     }
 
-    fn plan(&self) -> anyhow::Result<Filling> {
+    fn plan(&self, console: Console) -> anyhow::Result<Filling> {
         self.machine.engine()?;
         let out = &self.out.out;
         let base = match &self.run {
@@ -137,9 +137,10 @@ impl Fill {
         output::check_distinct(&outputs)?;
         let (image, labels) = self.volumes()?;
         let source = self.labels.display().to_string();
+        let volume = labels;
         let (labels, scheme) = match (self.scheme.scheme()?, config.labels.take()) {
-            (None, Some(scheme)) => (read_under(&scheme, &labels, &source)?, scheme),
-            _ => self.scheme.read(&labels, &self.labels)?,
+            (None, Some(scheme)) => (read_under(&scheme, &volume, &source)?, scheme),
+            _ => self.scheme.read(&volume, &self.labels)?,
         };
         config.labels = Some(LabelScheme {
             classes: labels.classes.clone(),
@@ -147,7 +148,9 @@ impl Fill {
         });
         labels.require_two_classes(&scheme.annotated, &source)?;
         self.absent_classes(&labels);
+        let warnings = tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
         Ok(Filling {
+            warnings,
             paths,
             image,
             labels,
@@ -166,7 +169,7 @@ impl Fill {
 
 impl Fill {
     /// The plan without a network.
-    fn plan_interpolation(&self) -> anyhow::Result<Interpolating> {
+    fn plan_interpolation(&self, console: Console) -> anyhow::Result<Interpolating> {
         let of_network = [
             ("--model", self.model.is_some()),
             ("--run", self.run.is_some()),
@@ -187,10 +190,14 @@ impl Fill {
         output::check_file(&report, &inputs)?;
         output::check_distinct(&[("--out", out), ("--report", &report)])?;
         let (image, labels) = self.volumes()?;
-        let (labels, scheme) = self.scheme.read(&labels, &self.labels)?;
+        let volume = labels;
+        let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
         labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
         self.absent_classes(&labels);
+        let warnings = tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
         Ok(Interpolating {
+            warnings,
+            ends: scheme.annotated.ends(),
             paths: interpolating::Paths {
                 image: self.image.clone(),
                 labels: self.labels.clone(),
@@ -242,6 +249,7 @@ fn after_help() -> String {
 Examples:
   unet3d fill image.nii.gz labels.nii.gz -o filled.nii.gz --unlabeled 0
   unet3d fill image.tif painted.tif -o filled.tif --painted-slices z --minutes 30
+  unet3d fill mr.nii.gz tumour.nii.gz -o filled.nii.gz --annotated-slices z=every:10
   unet3d fill image.tif labels.tif -o plain.tif --unlabeled 0 --method interpolate
   unet3d fill image.tif labels.tif -o filled.tif --unlabeled 0 --uncertainty doubts.tif
 

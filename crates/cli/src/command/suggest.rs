@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use unet3d_predict::Options;
 use unet3d_predict::suggest::{SliceRef, Strategy, suggest};
-use unet3d_volume::{Annotated, Label, LabelScheme, Labels};
+use unet3d_volume::labels::{Direction, StatedSlices};
+use unet3d_volume::{Annotated, Geometry, Label, LabelScheme, Labels, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -16,22 +17,24 @@ use crate::arguments::{Json, Machine};
 use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
-use crate::label_flags::LabelFlags;
+use crate::label_flags::{LabelFlags, tell_annotation};
 use crate::listing::Item;
 use crate::results::Results;
 use crate::{model_file, output, parse};
 
-/// Name the slices to annotate next, in all three directions
+/// Name the slices to annotate next
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   unet3d suggest filled.unet3d.safetensors image.tif labels.tif --unlabeled 0
   unet3d suggest run/ image.nii.gz labels.nii.gz --painted-slices z,y,x --count 6
+  unet3d suggest run/ mr.nii.gz labels.nii.gz --annotated-slices z=every:10 --directions z
 
 Predicts the image, and looks for slices where the network is in doubt and far from
 what is annotated: those teach it most. The directions take turns, the best slice of
 all first. Each further slice takes those before it as annotated. Annotate as many as
-you care to, best all three, add them to LABELS, and fill again.")]
+you care to, best all three, add them to LABELS, and fill again. Slices are counted from
+0, beside it as Fiji counts them, from 1; `index` of --json is counted from 0.")]
 pub(crate) struct Suggest {
     /// Model file or run folder, as `fill` or `train` wrote it
     #[arg(value_name = "MODEL")]
@@ -48,6 +51,11 @@ pub(crate) struct Suggest {
     /// How many slices to name
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     count: u64,
+
+    /// Directions in which you can annotate: z, y, x, or axial, coronal, sagittal where
+    /// the orientation is known [default: all three]
+    #[arg(long, value_name = "AXES", value_delimiter = ',', value_parser = parse::direction)]
+    directions: Vec<Direction>,
 
     /// What to go by
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Uncertainty)]
@@ -105,7 +113,9 @@ impl Suggest {
             self.labels.display().to_string(),
         );
         same_shape(&volume, &source, &image, &image_source)?;
+        let across = self.across(&image)?;
         let (mut labels, scheme) = self.scheme.read(&volume, &self.labels)?;
+        tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
         // Spacing is the image's: label files often lose it.
         labels.geometry = image.geometry.clone();
         ensure!(
@@ -142,10 +152,28 @@ impl Suggest {
             By::Random => Strategy::Random(self.seed),
         };
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
-        let slices = suggest(&doubts, &labels, count, strategy);
+        let slices = suggest(&doubts, &labels, count, strategy, &across);
         self.tell(&slices, &labels, &scheme, &results, console)?;
         results.finish()?;
         Ok(End::Done)
+    }
+
+    /// The axes of the image across which slices may be named.
+    fn across(&self, image: &Volume) -> anyhow::Result<Vec<usize>> {
+        if self.directions.is_empty() {
+            return Ok(vec![0, 1, 2]);
+        }
+        let source = self.image.display().to_string();
+        let axes = self.directions.iter().map(|direction| {
+            let axis = direction.axis(&image.geometry, &source);
+            Ok(axis.context("--directions")?)
+        });
+        let axes: Vec<usize> = axes.collect::<anyhow::Result<_>>()?;
+        ensure!(
+            axes.iter().any(|axis| image.geometry.shape[*axis] > 1),
+            "--directions: {source} has a single slice in this direction, which is all of it. Name another."
+        );
+        Ok(axes)
     }
 
     fn tell(
@@ -164,7 +192,7 @@ impl Suggest {
         for (i, slice) in slices.iter().enumerate() {
             rows.push(vec![
                 (i + 1).to_string(),
-                format!("{} {}", parse::AXES[slice.axis], slice.index),
+                named(slice),
                 labels.geometry.shape[slice.axis].to_string(),
                 format!("{:.3}", slice.uncertainty),
                 self.why(slice),
@@ -172,9 +200,9 @@ impl Suggest {
         }
         console.result(console::table(&rows, ">>>><"))?;
         console.result(
-            "\nSlices are counted from 0. Annotate as many as you care to, from the first on, and fill again:",
+            "\nSlices are counted from 0, in Fiji from 1. Annotate as many as you care to, from the first on, and fill again:",
         )?;
-        let (annotated, more) = afterwards(&scheme.annotated, slices);
+        let (annotated, more) = afterwards(&scheme.annotated, slices, &labels.geometry);
         let then = LabelScheme {
             annotated,
             ..scheme.clone()
@@ -192,6 +220,11 @@ impl Suggest {
                  mark all that it crosses as background.",
                 more.join(" and ")
             ))?;
+        }
+        if let Annotated::Slices(_) = scheme.annotated {
+            console.result(
+                "--annotated-slices names the suggested slices already: take those out that you do not annotate.",
+            )?;
         }
         let named: Vec<_> = slices
             .iter()
@@ -223,15 +256,43 @@ impl Suggest {
     }
 }
 
+/// A slice as this program and as Fiji counts it.
+fn named(slice: &SliceRef) -> String {
+    let SliceRef { axis, index, .. } = slice;
+    format!(
+        "{} {index} (slice {} in Fiji)",
+        parse::AXES[*axis],
+        index + 1
+    )
+}
+
 /// What says which voxels are annotated once these slices are, and the directions
 /// that it names for the first time.
-fn afterwards(annotated: &Annotated, slices: &[SliceRef]) -> (Annotated, Vec<usize>) {
-    let Annotated::PaintedSlices(before) = annotated else {
-        return (annotated.clone(), Vec::new());
+fn afterwards(
+    annotated: &Annotated,
+    slices: &[SliceRef],
+    geometry: &Geometry,
+) -> (Annotated, Vec<usize>) {
+    let before = match annotated {
+        Annotated::PaintedSlices(before) => before,
+        Annotated::Slices(stated) => {
+            let mut new: [Vec<usize>; 3] = Default::default();
+            for slice in slices {
+                new[slice.axis].push(slice.index);
+            }
+            new.iter_mut().for_each(|new| new.sort_unstable());
+            let all = StatedSlices::merged([stated.clone(), StatedSlices::of(&new)]);
+            return (Annotated::Slices(all), Vec::new());
+        }
+        other => return (other.clone(), Vec::new()),
     };
-    let is_new = |axis: &usize| !before.contains(axis) && slices.iter().any(|s| s.axis == *axis);
+    let known: Vec<usize> = (before.iter())
+        .filter_map(|direction| direction.axis(geometry, "").ok())
+        .collect();
+    let is_new = |axis: &usize| !known.contains(axis) && slices.iter().any(|s| s.axis == *axis);
     let more: Vec<usize> = (0..3).filter(is_new).collect();
-    let all = before.iter().chain(&more).copied().collect();
+    let new = more.iter().copied().filter_map(Direction::of_axis);
+    let all = before.iter().copied().chain(new).collect();
     (Annotated::PaintedSlices(all), more)
 }
 
@@ -249,15 +310,47 @@ mod tests {
             gain: 1.0,
         };
         let flag = |annotated: Annotated| {
-            let (then, more) = afterwards(&annotated, &[across(2), across(0), across(1)]);
+            let slices = [across(2), across(0), across(1)];
+            let geometry = Geometry {
+                world_from_volume: Some([
+                    [0.0, 0.0, 1.0, 0.0],
+                    [0.0, 1.0, 0.0, 0.0],
+                    [1.0, 0.0, 0.0, 0.0],
+                ]),
+                ..Geometry::of_shape([9, 9, 9])
+            };
+            let (then, more) = afterwards(&annotated, &slices, &geometry);
             (then.flag(), more)
         };
-        let painted = |axes: &[usize]| flag(Annotated::PaintedSlices(axes.to_vec()));
-        assert_eq!(painted(&[0]), ("--painted-slices z,y,x".into(), vec![1, 2]));
+        let painted =
+            |directions: &[Direction]| flag(Annotated::PaintedSlices(directions.to_vec()));
+        use Direction::{Axial, X, Y, Z};
+        assert_eq!(painted(&[Z]), ("--painted-slices z,y,x".into(), vec![1, 2]));
         assert_eq!(
-            painted(&[2, 1, 0]),
+            painted(&[X, Y, Z]),
             ("--painted-slices x,y,z".into(), vec![])
         );
+        assert_eq!(
+            painted(&[Axial]),
+            ("--painted-slices axial,y,x".into(), vec![1, 2])
+        );
         assert_eq!(flag(Annotated::Except(0)), ("--unlabeled 0".into(), vec![]));
+    }
+
+    #[test]
+    fn stated_slices_are_those_before_and_the_new_ones() {
+        let at = |axis, index| SliceRef {
+            axis,
+            index,
+            uncertainty: 0.1,
+            nearest: None,
+            gain: 1.0,
+        };
+        let stated = Annotated::Slices("z=4,14".parse().unwrap());
+        let slices = [at(0, 25), at(0, 9), at(2, 3)];
+        let (then, more) = afterwards(&stated, &slices, &Geometry::of_shape([30; 3]));
+        assert_eq!(then.flag(), "--annotated-slices z=4,14,9,25,x=3");
+        assert!(more.is_empty());
+        assert_eq!(named(&slices[1]), "z 9 (slice 10 in Fiji)");
     }
 }

@@ -12,7 +12,7 @@ use unet3d_train::validate::HeldOut;
 use unet3d_train::{Case, Error, TrainConfig};
 use unet3d_unet::Engine;
 use unet3d_volume::Labels;
-use unet3d_volume::labels::describe_values;
+use unet3d_volume::labels::{annotated_in_words, describe_values};
 
 use super::End;
 use super::evaluate::{class_table, score};
@@ -39,13 +39,13 @@ DATASET is a folder as nnU-Net and the Medical Segmentation Decathlon lay it out
 (dataset.json, imagesTr, labelsTr; a class named `ignore` is not annotated), or a
 TOML list of files:
 
-  [labels]                 # or painted_slices = [\"z\"], dense = true, masks = true
-  unlabeled = 0
+  [labels]                 # or painted_slices = [\"z\"], dense = true, masks = true,
+  unlabeled = 0            # annotated_slices = { z = [4, 14], y = \"every:10\" }
   classes = [{ value = 1, name = \"inside\" }, { value = 2, name = \"membrane\" }]
                            # or objects = \"nucleus\": all values but 0 are one class
   [[case]]
   image = \"a.tif\"          # a list: one file a channel
-  labels = \"a-labels.tif\"
+  labels = \"a-labels.tif\"  # a case may have annotated_slices of its own
   subject = \"mouse 1\"      # optional, as is split = \"train\", \"validate\" or \"test\"
 
 split.tsv beside the data (columns case, subject, split) says who is held out;
@@ -206,6 +206,7 @@ impl Train {
         for case in training.iter().chain(&held_out.cases) {
             console.notes(&case.notes);
         }
+        tell_annotation(training.iter().chain(&held_out.cases), console);
         let mut how = data_set.how_split.clone();
         if held_out.cases.is_empty() {
             held_out = HeldOut::slices_of(&mut training)?;
@@ -230,6 +231,23 @@ impl Train {
                 split: data_set.cases,
             },
         })
+    }
+}
+
+/// Tells which slices are annotated, of the cases that are not wholly.
+fn tell_annotation<'a>(cases: impl Iterator<Item = &'a Case>, console: Console) {
+    /// More lines hide what matters beside them; `check` tells all.
+    const MOST: usize = 20;
+    let words = cases.map(|case| (&case.name, annotated_in_words(&case.labels)));
+    let sparse: Vec<_> = words.filter(|(_, words)| words != "every voxel").collect();
+    for (name, words) in sparse.iter().take(MOST) {
+        console.note(format_args!("{name}: annotated: {words}."));
+    }
+    if sparse.len() > MOST {
+        console.note(format_args!(
+            "and {} annotated in part; `check` lists all.",
+            console::counted(sparse.len() - MOST, "more case")
+        ));
     }
 }
 

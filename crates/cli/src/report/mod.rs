@@ -98,6 +98,12 @@ pub(crate) enum Part<'a> {
 /// Facts in groups: heading, then name and value of each.
 pub(crate) type Facts = Vec<(&'static str, Vec<(&'static str, String)>)>;
 
+/// Annotated slices that look unlike the others, as a group of facts.
+fn unlike_others(warnings: &[String]) -> Option<(&'static str, Vec<(&'static str, String)>)> {
+    let rows = warnings.iter().map(|warning| ("look at", warning.clone()));
+    (!warnings.is_empty()).then(|| ("Annotation unlike the rest", rows.collect()))
+}
+
 /// How good the result is likely to be.
 pub(crate) struct Quality<'a> {
     /// What the large number is.

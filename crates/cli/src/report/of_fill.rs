@@ -6,7 +6,7 @@ use unet3d_train::fill::FillResult;
 
 use super::{
     Facts, Files, Part, Quality, ROOM, Report, SliceScores, Slices, Source, Training, Trust, about,
-    annotated, units,
+    annotated, units, unlike_others,
 };
 use crate::comparison::Comparison;
 use crate::filling::{
@@ -201,7 +201,7 @@ fn facts(
     let memory = watch
         .needs
         .map_or_else(String::new, |n| console::bytes(n.peak_bytes()));
-    vec![
+    let mut facts = vec![
         (
             "Volume",
             vec![
@@ -269,5 +269,7 @@ fn facts(
                 ("system", about::system()),
             ],
         ),
-    ]
+    ];
+    facts.extend(unlike_others(&filling.warnings));
+    facts
 }

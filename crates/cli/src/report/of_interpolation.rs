@@ -4,7 +4,8 @@ use unet3d_train::Interpolated;
 use unet3d_volume::Label;
 
 use super::{
-    Facts, Files, Part, Quality, ROOM, Report, SliceScores, Slices, Source, about, annotated, units,
+    Facts, Files, Part, Quality, ROOM, Report, SliceScores, Slices, Source, about, annotated,
+    units, unlike_others,
 };
 use crate::filling::{annotated_slices, named_slices};
 use crate::interpolating::{Interpolating, RATHER_LOW, expected, next, written};
@@ -106,7 +107,7 @@ pub(crate) fn page<'a>(
 
 fn facts(job: &Interpolating, share: f64, elapsed_s: f64) -> Facts {
     let geometry = &job.image.geometry;
-    vec![
+    let mut facts = vec![
         (
             "Volume",
             vec![
@@ -131,5 +132,7 @@ fn facts(job: &Interpolating, share: f64, elapsed_s: f64) -> Facts {
                 ("system", about::system()),
             ],
         ),
-    ]
+    ];
+    facts.extend(unlike_others(&job.warnings));
+    facts
 }

@@ -154,6 +154,7 @@ fn case_files(
         images,
         labels,
         mask: None,
+        annotated_slices: None,
         split: Split::Train,
     })
 }

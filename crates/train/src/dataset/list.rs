@@ -4,13 +4,15 @@
 //! name = "kidney"
 //!
 //! [labels]                 # one of: unlabeled = V, painted_slices = ["z"], dense = true,
-//! unlabeled = 3            # masks = true (each case then names its mask)
+//! unlabeled = 3            # annotated_slices = { z = [4, 14], y = "every:10" } (a case may
+//!                          # name its own), masks = true (each case then names its mask)
 //! classes = [{ value = 0, name = "inside" }, { value = 1, name = "tubule" }]
 //!                          # or objects = "nucleus": values number objects, 0 is background
 //!
 //! [[case]]
 //! image = "a.tif"          # or a list: one file a channel
 //! labels = "a-labels.tif"
+//! # annotated_slices = "z=4,14,24"  where its slices differ from those in [labels]
 //! subject = "embryo 1"     # optional
 //! split = "train"          # optional: train, validate or test; all cases or none
 //! ```
@@ -20,6 +22,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use unet3d_volume::labels::{Direction, StatedSlices};
 use unet3d_volume::words::counted;
 use unet3d_volume::{Annotated, Class, LabelScheme};
 
@@ -41,6 +44,7 @@ struct List {
 struct LabelSection {
     unlabeled: Option<i64>,
     painted_slices: Option<Vec<String>>,
+    annotated_slices: Option<StatedSlices>,
     #[serde(default)]
     dense: bool,
     #[serde(default)]
@@ -57,6 +61,7 @@ struct Entry {
     image: Files,
     labels: PathBuf,
     mask: Option<PathBuf>,
+    annotated_slices: Option<StatedSlices>,
     subject: Option<String>,
     split: Option<Split>,
 }
@@ -94,10 +99,21 @@ pub(super) fn describe(path: &Path) -> Result<Description, Error> {
             ),
         ));
     }
-    let scheme = list
-        .labels
-        .map(|section| scheme(path, section))
-        .transpose()?;
+    let own = list.cases.iter().filter(|c| c.annotated_slices.is_some());
+    let all_state_slices = own.count() == list.cases.len() && !list.cases.is_empty();
+    let scheme = match list.labels {
+        Some(section) => Some(scheme(path, section, all_state_slices)?),
+        // Classes are then the values found.
+        None if all_state_slices => Some(LabelScheme {
+            classes: Vec::new(),
+            annotated: Annotated::Slices(StatedSlices::default()),
+            objects: None,
+        }),
+        None => None,
+    };
+    let states_slices = scheme
+        .as_ref()
+        .is_some_and(|s| matches!(s.annotated, Annotated::Slices(_)));
     let masks = scheme
         .as_ref()
         .is_some_and(|s| matches!(s.annotated, Annotated::Mask(_)));
@@ -120,11 +136,21 @@ pub(super) fn describe(path: &Path) -> Result<Description, Error> {
                 format!("case[{index}].mask and labels.masks = true must both be there or neither"),
             ));
         }
+        if entry.annotated_slices.is_some() && !states_slices {
+            return Err(Error::file(
+                path,
+                format!(
+                    "case[{index}].annotated_slices: [labels] or every case must state annotated_slices too. \
+                     Where [labels] says something else of the voxels, take one of both away"
+                ),
+            ));
+        }
         cases.push(CaseFiles {
             name: entry.name.unwrap_or_else(|| stem(first)),
             subject: entry.subject,
             labels: folder.join(entry.labels),
             mask: entry.mask.map(|mask| folder.join(mask)),
+            annotated_slices: entry.annotated_slices,
             split: entry.split.unwrap_or(Split::Train),
             images,
         });
@@ -137,25 +163,29 @@ pub(super) fn describe(path: &Path) -> Result<Description, Error> {
     })
 }
 
-fn scheme(path: &Path, section: LabelSection) -> Result<LabelScheme, Error> {
+/// The scheme that `[labels]` states; `all_state_slices` where every case states its own
+/// annotated slices.
+fn scheme(
+    path: &Path,
+    section: LabelSection,
+    all_state_slices: bool,
+) -> Result<LabelScheme, Error> {
     let mut stated = Vec::new();
     stated.extend(section.dense.then_some(Annotated::Dense));
     stated.extend(section.unlabeled.map(Annotated::Except));
     stated.extend(section.masks.then(|| Annotated::Mask(PathBuf::new())));
+    stated.extend(section.annotated_slices.map(Annotated::Slices));
     if let Some(names) = section.painted_slices {
-        let axes = names.iter().map(|name| {
-            ["z", "y", "x"]
-                .iter()
-                .position(|axis| axis == name)
-                .ok_or_else(|| {
-                    let rule = "directions are \"z\", \"y\" and \"x\"";
-                    Error::file(
-                        path,
-                        format!("labels.painted_slices names {name:?}, {rule}"),
-                    )
-                })
+        let directions = names.iter().map(|name| {
+            let direction = name.parse::<Direction>();
+            direction.map_err(|why| Error::file(path, format!("labels.painted_slices: {why}")))
         });
-        stated.push(Annotated::PaintedSlices(axes.collect::<Result<_, _>>()?));
+        stated.push(Annotated::PaintedSlices(
+            directions.collect::<Result<_, _>>()?,
+        ));
+    }
+    if stated.is_empty() && all_state_slices {
+        stated.push(Annotated::Slices(StatedSlices::default()));
     }
     match <[Annotated; 1]>::try_from(stated) {
         Ok([annotated]) => Ok(LabelScheme {
@@ -167,7 +197,7 @@ fn scheme(path: &Path, section: LabelSection) -> Result<LabelScheme, Error> {
             path,
             format!(
                 "[labels] states {} to tell annotated voxels, it must state one of \
-                 unlabeled, painted_slices, dense and masks",
+                 unlabeled, painted_slices, annotated_slices, dense and masks",
                 counted(stated.len(), "way")
             ),
         )),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use unet3d_volume::labels::{ask_whether_numbered, classes_of};
+use unet3d_volume::labels::{annotation_warnings, ask_whether_numbered, classes_of};
 use unet3d_volume::{
     Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Samples, Volume,
 };
@@ -74,7 +74,9 @@ impl DataSet {
         let (volume, scheme, mask) = self.open_labels(files)?;
         let source = files.labels.display().to_string();
         let labels = Labels::from_volume(&volume, &scheme, mask.as_ref(), &source)?;
+        let warnings = annotation_warnings(&volume, &labels, &scheme.annotated, &source)?;
         let mut notes = volume.notes;
+        notes.extend(warnings);
         notes.extend(mask.into_iter().flat_map(|mask| mask.notes));
         Ok((labels, notes))
     }
@@ -85,10 +87,7 @@ impl DataSet {
         &self,
         files: &CaseFiles,
     ) -> Result<(Volume, LabelScheme, Option<Volume>), Error> {
-        let mut scheme = self.scheme.clone();
-        if let (Annotated::Mask(path), Some(mask)) = (&mut scheme.annotated, &files.mask) {
-            path.clone_from(mask);
-        }
+        let scheme = files.scheme(&self.scheme);
         let mask = match &scheme.annotated {
             Annotated::Mask(path) => Some(unet3d_volume::read(path)?),
             _ => None,

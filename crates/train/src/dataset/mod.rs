@@ -13,7 +13,8 @@ mod split;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use unet3d_volume::LabelScheme;
+use unet3d_volume::labels::StatedSlices;
+use unet3d_volume::{Annotated, LabelScheme};
 
 pub use load::read_channels;
 pub use split::{SPLIT_FILE, Split, write_split};
@@ -48,6 +49,9 @@ pub struct CaseFiles {
     pub labels: PathBuf,
     /// A volume that is not 0 where the labels are annotated.
     pub mask: Option<PathBuf>,
+    /// The annotated slices of this case, where they differ from those of the data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotated_slices: Option<StatedSlices>,
     /// What the case is for.
     pub split: Split,
 }
@@ -72,6 +76,14 @@ pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error>
                 pair[0].name
             ),
         ));
+    }
+    // Slices stated for all cases by whoever asks win over those of single cases; the
+    // scheme that a run was begun with is the data set's own.
+    let own = found.scheme.as_ref().map(|own| &own.annotated);
+    if scheme.is_some_and(|given| Some(&given.annotated) != own) {
+        for case in &mut found.cases {
+            case.annotated_slices = None;
+        }
     }
     let Some(first) = found.cases.first() else {
         return Err(Error::file(
@@ -117,6 +129,27 @@ struct Description {
     scheme: Option<LabelScheme>,
     /// Whether each case came with its split.
     splits_given: bool,
+}
+
+impl CaseFiles {
+    /// The scheme of the data set as it is for this case, with its own mask or slices.
+    pub fn scheme(&self, of_all: &LabelScheme) -> LabelScheme {
+        let mut scheme = of_all.clone();
+        match &mut scheme.annotated {
+            Annotated::Mask(path) => {
+                if let Some(mask) = &self.mask {
+                    path.clone_from(mask);
+                }
+            }
+            Annotated::Slices(stated) => {
+                if let Some(own) = &self.annotated_slices {
+                    stated.clone_from(own);
+                }
+            }
+            _ => {}
+        }
+        scheme
+    }
 }
 
 impl DataSet {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use unet3d_volume::labels::Direction;
 use unet3d_volume::{Annotated, Class, Geometry, LabelScheme, Normalise, Samples, Volume};
 
 use super::{Split, find, write_split};
@@ -164,12 +165,58 @@ fn a_list_of_cases() {
         find(&folder.path().join("list.toml"), None)
     };
     let found = list("painted_slices = ['z', 'x']", "split = 'validate'").unwrap();
-    assert_eq!(found.scheme.annotated, Annotated::PaintedSlices(vec![0, 2]));
+    assert_eq!(
+        found.scheme.annotated,
+        Annotated::PaintedSlices(vec![Direction::Z, Direction::X])
+    );
     assert_eq!(found.cases[0].subject.as_deref(), Some("s"));
     assert_eq!(found.cases[1].images.len(), 2);
     assert_eq!(found.of(Split::Validate).count(), 1);
 
+    let of_all = list(
+        "annotated_slices = { z = [0, 2], y = 'every:2' }",
+        "split = 'validate'\nannotated_slices = 'z=1'",
+    );
+    let of_all = of_all.unwrap();
+    let flag = |case: usize| of_all.cases[case].scheme(&of_all.scheme).annotated.flag();
+    assert_eq!(flag(0), "--annotated-slices y=every:2,z=0,2");
+    assert_eq!(flag(1), "--annotated-slices z=1");
+    // Whoever asks for other slices means all cases.
+    let asked = LabelScheme {
+        classes: vec![],
+        objects: None,
+        annotated: Annotated::Slices("x=1".parse().unwrap()),
+    };
+    let path = folder.path().join("list.toml");
+    let found = find(&path, Some(&asked)).unwrap();
+    assert_eq!(
+        found.cases[1].scheme(&found.scheme).annotated,
+        asked.annotated
+    );
+    // The scheme that a run keeps is the data set's own.
+    assert_eq!(find(&path, Some(&of_all.scheme)).unwrap(), of_all);
+
     for (labels, split, part) in [
+        (
+            "annotated_slices = 'z=0..x'",
+            "split = 'test'",
+            "z=every:10",
+        ),
+        (
+            "annotated_slices = { z = [] }",
+            "split = 'test'",
+            "names no slice",
+        ),
+        (
+            "annotated_slices = 'z=0'\ndense = true",
+            "split = 'test'",
+            "states 2 ways",
+        ),
+        (
+            "dense = true",
+            "split = 'test'\nannotated_slices = 'z=0'",
+            "case[1].annotated_slices",
+        ),
         ("dense = true", "", "1 of 2 cases"),
         ("", "split = 'test'", "states 0 ways"),
         (

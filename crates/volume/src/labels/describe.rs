@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::scheme::axis_name;
 use super::values::{check_whole, for_each_value, values_of};
-use super::{Annotated, LabelsError};
+use super::{Annotated, Direction, LabelsError, StatedSlices};
 use crate::volume::position;
 use crate::{Error, Volume};
 
@@ -35,8 +35,8 @@ pub struct FoundValues {
     pub values: Vec<FoundValue>,
     /// Number of different values, shown or not.
     pub distinct: usize,
-    /// Number of slices along z, y, x that hold any value but 0.
-    pub painted_slices: [usize; 3],
+    /// The slices along z, y, x that hold any value but 0.
+    pub painted_slices: [Vec<usize>; 3],
 }
 
 /// Counts the values of a label image.
@@ -101,7 +101,10 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
             })
             .collect(),
         distinct,
-        painted_slices: slices(&held[painted]),
+        painted_slices: [0, 1, 2].map(|a: usize| {
+            let held = &held[painted][a];
+            (0..shape[a]).filter(|&i| held[i]).collect()
+        }),
     })
 }
 
@@ -114,10 +117,23 @@ impl FoundValues {
     /// The axis along which the smallest share of slices holds paint, `None`
     /// where every slice of every direction does.
     pub fn likely_painted_axis(&self) -> Option<usize> {
-        let share = |a: usize| self.painted_slices[a] as f64 / self.shape[a] as f64;
+        let painted = |a: usize| self.painted_slices[a].len();
+        let share = |a: usize| painted(a) as f64 / self.shape[a] as f64;
         (0..3)
-            .filter(|&a| 0 < self.painted_slices[a] && self.painted_slices[a] < self.shape[a])
+            .filter(|&a| 0 < painted(a) && painted(a) < self.shape[a])
             .min_by(|&a, &b| share(a).total_cmp(&share(b)))
+    }
+
+    /// Slices to state: those painted, or some where these are all or none.
+    fn example(&self, axis: usize) -> StatedSlices {
+        let mut slices: [Vec<usize>; 3] = Default::default();
+        let painted = &self.painted_slices[axis];
+        slices[axis] = match painted.len() {
+            0 => vec![0],
+            n if n == self.shape[axis] => (0..n).step_by(10).collect(),
+            _ => painted.clone(),
+        };
+        StatedSlices::of(&slices)
     }
 }
 
@@ -158,15 +174,21 @@ impl fmt::Display for FoundValues {
             "voxels of this value are not annotated (or another value)",
         )?;
         let axis = self.likely_painted_axis().unwrap_or(0);
+        let direction = Direction::of_axis(axis).unwrap_or(Direction::Z);
         line(
             f,
-            &Annotated::PaintedSlices(vec![axis]).flag(),
+            &Annotated::PaintedSlices(vec![direction]).flag(),
             &format!(
                 "{} of {} slices along {} hold a value other than 0: they are annotated, 0 in them is background, the others are not annotated",
-                self.painted_slices[axis],
+                self.painted_slices[axis].len(),
                 self.shape[axis],
                 axis_name(axis)
             ),
+        )?;
+        line(
+            f,
+            &Annotated::Slices(self.example(axis)).flag(),
+            "these slices are annotated, also where nothing was found on them: add those that you looked at and left empty",
         )?;
         line(
             f,
@@ -178,7 +200,7 @@ impl fmt::Display for FoundValues {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, flag: &str, meaning: &str) -> fmt::Result {
-    writeln!(f, "  {flag:<20} {meaning}")
+    writeln!(f, "  {flag:<24} {meaning}")
 }
 
 /// A share as people read it; a value that occurs never shows as 0.
@@ -220,7 +242,7 @@ mod tests {
             table,
             [(0, 9, [2, 2, 3]), (1, 2, [1, 1, 2]), (-5, 1, [1, 1, 1])]
         );
-        assert_eq!(found.painted_slices, [1, 2, 2]);
+        assert_eq!(found.painted_slices, [vec![1], vec![0, 1], vec![1, 2]]);
         assert_eq!(found.likely_painted_axis(), Some(0));
         let text = found.to_string();
         for part in [
@@ -228,6 +250,7 @@ mod tests {
             "--unlabeled 0",
             "--painted-slices z",
             "1 of 2 slices along z",
+            "--annotated-slices z=1 ",
             "--annotated MASK",
             "--dense",
         ] {

@@ -147,11 +147,55 @@ pub enum LabelsError {
         "label scheme: all values but 0 are {name:?} and classes are named too; give objects or classes, not both."
     )]
     SchemeObjectsAndClasses { name: String },
-    /// Axes that are none, twice the same or not there.
+    /// Directions that are none or twice the same.
     #[error(
-        "label scheme: painted slices along axes {axes:?}, one to three different ones of 0 (z), 1 (y), 2 (x) are needed."
+        "label scheme: painted slices along {named:?}, one to three different directions are needed, such as z or z,y,x."
     )]
-    SchemeAxes { axes: Vec<usize> },
+    SchemeAxes { named: String },
+    /// A plane of the body in a volume that does not say how it lies.
+    #[error(
+        "{source_name}: which of its slices are {direction} cannot be told: the orientation is not known, {cause}. Say z, y or x."
+    )]
+    DirectionUnknown {
+        source_name: String,
+        direction: &'static str,
+        cause: String,
+    },
+    /// A slice said to be annotated that is not there.
+    #[error(
+        "{source_name}: slice {axis} {index} of --annotated-slices {stated} is not there: there are {count} slices along {axis}, counted from 0 to {}. The end of a range counts; a viewer such as Fiji counts from 1, so its slice {count} is {axis} {} here.",
+        .count.saturating_sub(1), .count.saturating_sub(1)
+    )]
+    StatedOutside {
+        source_name: String,
+        stated: String,
+        axis: &'static str,
+        index: usize,
+        count: usize,
+    },
+    /// A slice said twice to be annotated.
+    #[error(
+        "{source_name}: slice {axis} {index} is named twice by --annotated-slices {stated}, each must be named once. Another slice may have been meant."
+    )]
+    StatedTwice {
+        source_name: String,
+        stated: String,
+        axis: &'static str,
+        index: usize,
+    },
+    /// Paint, and all of it outside the slices said to be annotated.
+    #[error(
+        "{source_name}: nothing is painted on the slices of --annotated-slices {stated}, all paint lies elsewhere: {painted}. {advice}"
+    )]
+    StatedMissPaint {
+        source_name: String,
+        stated: String,
+        painted: String,
+        advice: String,
+    },
+    /// A direction that is none.
+    #[error("axis {axis} is none of 0 (z), 1 (y) and 2 (x).")]
+    NoSuchAxis { axis: usize },
     /// A value for unlabeled voxels that is that of a class.
     #[error(
         "unlabeled value {value}: it is the value of class {name:?}, so unlabeled voxels could not be told from it in the file. Choose another, such as {free}."
@@ -194,7 +238,7 @@ fn outside_advice(value: i64, annotated: &str) -> String {
     );
     if value == 0 {
         advice.push_str(
-            "; if only some slices were painted, --painted-slices z (or y, x) makes 0 background in those and unlabeled elsewhere, with 0 as a class",
+            "; if only some slices were painted, --painted-slices z (or y, x) makes 0 background in those and unlabeled elsewhere, with 0 as a class, and --annotated-slices z=4,14 in those that it names",
         );
     }
     advice.push('.');

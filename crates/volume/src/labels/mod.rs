@@ -9,8 +9,10 @@
 //! [`Volume`]: crate::Volume
 
 // What a label is and what a file's values may mean.
+mod direction;
 mod error;
 mod scheme;
+mod stated;
 mod values;
 
 // The question asked where no scheme is given, and the reading under one.
@@ -18,6 +20,11 @@ mod describe;
 mod objects;
 mod painted;
 mod read;
+
+// What a person should be told of an annotation before anything learns from it.
+mod in_words;
+mod left_out;
+mod odd_slices;
 
 // What is done with labels, and back to a file.
 mod slices;
@@ -29,12 +36,16 @@ mod interpolate;
 use serde::{Deserialize, Serialize};
 
 pub use describe::{FoundValue, FoundValues, describe_values};
+pub use direction::Direction;
 pub use error::{LabelsError, Listed};
-pub use interpolate::interpolate;
+pub use in_words::{annotated_in_words, slices_in_words};
+pub use interpolate::{Ends, interpolate, interpolate_with};
 pub use objects::Numbered;
+pub use odd_slices::annotation_warnings;
 pub use read::{ask_whether_numbered, classes_of};
 pub use scheme::{Annotated, LabelScheme};
 pub use slices::evenly_spaced;
+pub use stated::StatedSlices;
 
 use crate::Geometry;
 

@@ -1,10 +1,11 @@
 //! A label file's values and a scheme become [`Labels`].
 
+use super::left_out;
 use super::objects::numbered;
 use super::painted::painted_slices;
-use super::scheme::BACKGROUND;
+use super::scheme::{BACKGROUND, axis_name};
 use super::values::{Seen, check_whole, for_each_value, values_of};
-use super::{Annotated, Class, Label, LabelScheme, Labels, LabelsError};
+use super::{Annotated, Class, Direction, Label, LabelScheme, Labels, LabelsError};
 use crate::volume::position;
 use crate::{Error, Volume};
 
@@ -14,9 +15,10 @@ impl Labels {
     /// `mask` is the volume that [`Annotated::Mask`] names and is looked at
     /// under that scheme only. `source` is what errors call the label image.
     /// Classes that the scheme leaves empty are the values of the annotated
-    /// voxels, ascending, named `class V` (0 in painted slices: `background`).
-    /// What un-annotated voxels hold is not looked at. Of a volume that was placed in
-    /// a larger grid only what its file covers can be annotated, under any scheme.
+    /// voxels, ascending, named `class V` (0 in painted or stated slices:
+    /// `background`). What un-annotated voxels hold is not looked at. Of a volume
+    /// that was placed in a larger grid only what its file covers can be annotated,
+    /// under any scheme but stated slices.
     ///
     /// # Errors
     /// Several channels; values that are not whole; an annotated value outside
@@ -24,7 +26,8 @@ impl Labels {
     /// annotated; a single class found where none is given (where classes are
     /// given, [`require_two_classes`](Self::require_two_classes) is the
     /// caller's to ask: one case of a data set may well show only one);
-    /// paint of several directions that cannot be told apart; a mask that is
+    /// paint of several directions that cannot be told apart; a stated slice
+    /// that is not there, or all paint outside of those stated; a mask that is
     /// missing or of another shape.
     pub fn from_volume(
         volume: &Volume,
@@ -128,8 +131,11 @@ fn annotated_values(
     scheme.check()?;
     check_whole(volume, source)?;
     let mut annotated = annotated_voxels(volume, &scheme.annotated, mask, source)?;
-    if volume.placed.is_some() {
-        // What the file does not cover nobody annotated, under any scheme.
+    // Of stated slices somebody said that they are annotated as a whole: a program that
+    // cut the file to what was painted has cut off nothing but background.
+    let is_stated = matches!(scheme.annotated, Annotated::Slices(_));
+    if volume.placed.is_some() && !is_stated {
+        // What the file does not cover nobody annotated, under any other scheme.
         for (i, annotated) in annotated.iter_mut().enumerate() {
             *annotated &= volume.is_filled(i);
         }
@@ -155,14 +161,22 @@ fn annotated_voxels(
         Annotated::Except(unlabeled) => {
             for_each_value(volume, |i, value| out[i] = value != *unlabeled);
         }
-        Annotated::PaintedSlices(axes) => {
+        Annotated::PaintedSlices(directions) => {
+            let axes = axes_of(directions, volume, source)?;
             for_each_value(volume, |i, value| out[i] = value != 0);
-            let taken = painted_slices(&out, shape, axes)
+            let taken = painted_slices(&out, shape, &axes)
                 .map_err(|ambiguous| ambiguous.into_error(source, &annotated.flag()))?;
-            for (i, out) in out.iter_mut().enumerate() {
-                let p = position(i, shape);
-                *out = (0..3).any(|a| taken[a][p[a]]);
-            }
+            take(&mut out, shape, &taken);
+        }
+        Annotated::Slices(stated) => {
+            let slices = stated.resolve(&volume.geometry, source)?;
+            left_out::refuse_if_all(volume, &slices, stated, source)?;
+            let taken = [0, 1, 2].map(|axis: usize| {
+                let mut taken = vec![false; shape[axis]];
+                slices[axis].iter().for_each(|&index| taken[index] = true);
+                taken
+            });
+            take(&mut out, shape, &taken);
         }
         Annotated::Mask(path) => {
             let mask = mask.ok_or_else(|| LabelsError::MaskMissing {
@@ -184,6 +198,33 @@ fn annotated_voxels(
     Ok(out)
 }
 
+/// The axes of these directions, each once.
+pub(super) fn axes_of(
+    directions: &[Direction],
+    volume: &Volume,
+    source: &str,
+) -> Result<Vec<usize>, LabelsError> {
+    let mut axes = Vec::with_capacity(directions.len());
+    for direction in directions {
+        let axis = direction.axis(&volume.geometry, source)?;
+        if axes.contains(&axis) {
+            return Err(LabelsError::SchemeAxes {
+                named: format!("{direction}, which is {} here", axis_name(axis)),
+            });
+        }
+        axes.push(axis);
+    }
+    Ok(axes)
+}
+
+/// Makes the voxels of these slices true and all others false.
+fn take(out: &mut [bool], shape: [usize; 3], taken: &[Vec<bool>; 3]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let p = position(i, shape);
+        *out = (0..3).any(|a| taken[a][p[a]]);
+    }
+}
+
 /// The classes: those given, which must hold every value found, or those found.
 fn settle_classes(
     found: &Found,
@@ -201,7 +242,7 @@ fn settle_classes(
                 values: found.len(),
             });
         }
-        let zero_is_background = matches!(scheme.annotated, Annotated::PaintedSlices(_));
+        let zero_is_background = scheme.annotated.is_zero_background();
         return Ok(found
             .keys()
             .map(|&value| Class {
@@ -268,6 +309,7 @@ fn nothing_annotated(annotated: &Annotated, source: &str) -> LabelsError {
         Annotated::PaintedSlices(_) => {
             "Every voxel is 0: nothing was painted, or the wrong file was given.".into()
         }
+        Annotated::Slices(_) => "No slice is stated; name those that were annotated.".into(),
         Annotated::Mask(_) => "The mask is 0 everywhere; it may be the wrong file.".into(),
     };
     LabelsError::NothingAnnotated {
@@ -289,6 +331,10 @@ fn one_class_cause(annotated: &Annotated, value: i64) -> String {
             "If {unlabeled} is a class and not the mark of unlabeled voxels, use --dense, or name another value with --unlabeled."
         ),
         Annotated::PaintedSlices(_) => "The painted slices hold no background.".into(),
+        Annotated::Slices(_) if value == 0 => {
+            "Nothing is painted, on these slices or elsewhere; the wrong file may have been given.".into()
+        }
+        Annotated::Slices(_) => "The stated slices hold no background.".into(),
         Annotated::Mask(_) => "The mask may cover too little.".into(),
     }
 }
@@ -363,7 +409,11 @@ mod tests {
         );
         let many = (0..1000).map(|i| f64::from(i) * 1e9).collect();
         let many = volume([10, 10, 10], Samples::F64(many));
-        let labels = read(&many, &objects(Annotated::PaintedSlices(vec![0]))).unwrap();
+        let labels = read(
+            &many,
+            &objects(Annotated::PaintedSlices(vec![Direction::Z])),
+        )
+        .unwrap();
         assert_eq!(labels.class_voxels(), [1, 999]);
         assert!(
             read(&many, &scheme(Annotated::Dense))
@@ -392,7 +442,7 @@ mod tests {
             for annotated in [
                 Annotated::Dense,
                 Annotated::Except(-1),
-                Annotated::PaintedSlices(vec![0]),
+                Annotated::PaintedSlices(vec![Direction::Z]),
             ] {
                 let question = ask(&scheme(annotated)).unwrap_err().to_string();
                 for part in [
@@ -507,13 +557,27 @@ mod tests {
             [3, 2, 2],
             Samples::U8(vec![0, 0, 0, 0, 0, 4, 4, 0, 0, 0, 0, 0]),
         );
-        let labels = read(&v, &scheme(Annotated::PaintedSlices(vec![0]))).unwrap();
+        let labels = read(&v, &scheme(Annotated::PaintedSlices(vec![Direction::Z]))).unwrap();
         assert_eq!(
             labels.classes,
             classes(&[(0, "background"), (4, "class 4")])
         );
         let middle = [Some(0), Some(1), Some(1), Some(0)];
         assert_eq!(indices(&labels), [[U; 4], middle, [U; 4]].concat());
+    }
+
+    #[test]
+    fn stated_slices_go_on_where_a_file_was_cut_to_its_paint() {
+        let placed = Volume {
+            placed: Some([0..1, 0..2, 0..1]),
+            ..volume([3, 2, 2], Samples::U8([vec![4], vec![0; 11]].concat()))
+        };
+        let read = |annotated| read(&placed, &scheme(annotated)).unwrap();
+        let stated = read(Annotated::Slices("z=0,2".parse().unwrap()));
+        assert_eq!(stated.annotated_slices()[0], [0, 2]);
+        assert_eq!(stated.class_voxels(), [7, 1]);
+        let painted = read(Annotated::PaintedSlices(vec![Direction::Z]));
+        assert_eq!(painted.annotated_voxels(), 2);
     }
 
     #[test]
@@ -550,7 +614,7 @@ mod tests {
             ),
             (
                 row(&[0, 0]),
-                Annotated::PaintedSlices(vec![1]),
+                Annotated::PaintedSlices(vec![Direction::Y]),
                 "nothing was painted",
             ),
             (row(&[0, 1, 1]), Annotated::Except(0), "--painted-slices z"),

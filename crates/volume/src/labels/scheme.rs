@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Label, LabelsError};
+use super::{Class, Direction, Ends, Label, LabelsError, StatedSlices};
 
 /// Which voxels of a label image are annotated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +15,12 @@ pub enum Annotated {
     Dense,
     /// Every voxel that does not have this value.
     Except(i64),
-    /// The slices along these axes (0 = z, 1 = y, 2 = x) that hold any value
-    /// but 0; in them 0 is background. With several axes, a slice that only
-    /// crosses painted slices of the others is not painted (see `painted.rs`).
-    PaintedSlices(Vec<usize>),
+    /// The slices across these directions that hold any value but 0; in them 0
+    /// is background. With several directions, a slice that only crosses painted
+    /// slices of the others is not painted (see `painted.rs`).
+    PaintedSlices(Vec<Direction>),
+    /// These slices, painted or empty; in them 0 is background.
+    Slices(StatedSlices),
     /// The voxels where this mask volume is not 0.
     Mask(PathBuf),
 }
@@ -28,16 +30,19 @@ impl Annotated {
     ///
     /// ```
     /// use unet3d_volume::Annotated;
-    /// assert_eq!(Annotated::PaintedSlices(vec![0, 2]).flag(), "--painted-slices z,x");
+    /// use unet3d_volume::labels::Direction::{X, Z};
+    /// assert_eq!(Annotated::PaintedSlices(vec![Z, X]).flag(), "--painted-slices z,x");
+    /// assert_eq!(Annotated::Slices("z=4,14".parse()?).flag(), "--annotated-slices z=4,14");
+    /// # Ok::<(), String>(())
     /// ```
     pub fn flag(&self) -> String {
         match self {
             Self::Dense => "--dense".into(),
             Self::Except(value) => format!("--unlabeled {value}"),
-            Self::PaintedSlices(axes) => {
-                let names: Vec<_> = axes.iter().map(|&a| axis_name(a)).collect();
-                format!("--painted-slices {}", names.join(","))
+            Self::PaintedSlices(directions) => {
+                format!("--painted-slices {}", listed(directions))
             }
+            Self::Slices(stated) => format!("--annotated-slices {stated}"),
             Self::Mask(path) => format!("--annotated {}", path.display()),
         }
     }
@@ -57,6 +62,25 @@ impl Annotated {
             other => other.flag().split(' ').map(OsString::from).collect(),
         }
     }
+
+    /// What becomes of a class between an annotated slice that shows it and one that does
+    /// not: slices that somebody said are empty are where it ends.
+    pub fn ends(&self) -> Ends {
+        match self {
+            Self::Slices(_) => Ends::Tapering,
+            _ => Ends::Halfway,
+        }
+    }
+
+    /// Whether 0 in an annotated slice is background.
+    pub(crate) fn is_zero_background(&self) -> bool {
+        matches!(self, Self::PaintedSlices(_) | Self::Slices(_))
+    }
+}
+
+fn listed(directions: &[Direction]) -> String {
+    let names: Vec<_> = directions.iter().map(|d| d.name()).collect();
+    names.join(",")
 }
 
 /// How the values of label files are to be read.
@@ -126,7 +150,7 @@ impl LabelScheme {
     ///
     /// # Errors
     /// Two classes of one value or name, a class whose value means unlabeled,
-    /// more than [`Label::MAX_CLASSES`] classes, no or an impossible axis, objects
+    /// more than [`Label::MAX_CLASSES`] classes, no direction or one twice, objects
     /// without a name or beside classes.
     pub fn check(&self) -> Result<(), LabelsError> {
         if self.classes.len() > Label::MAX_CLASSES {
@@ -162,14 +186,17 @@ impl LabelScheme {
                 }),
                 None => Ok(()),
             },
-            Annotated::PaintedSlices(axes) => {
-                let twice = (1..axes.len()).any(|i| axes[..i].contains(&axes[i]));
-                if axes.is_empty() || twice || axes.iter().any(|&a| a > 2) {
-                    return Err(LabelsError::SchemeAxes { axes: axes.clone() });
+            Annotated::PaintedSlices(named) => {
+                let twice = (1..named.len()).any(|i| named[..i].contains(&named[i]));
+                match named.is_empty() || twice {
+                    true => Err(LabelsError::SchemeAxes {
+                        named: listed(named),
+                    }),
+                    false => Ok(()),
                 }
-                Ok(())
             }
-            Annotated::Dense | Annotated::Mask(_) => Ok(()),
+            // Slices are looked at where a volume says how many it has.
+            Annotated::Dense | Annotated::Mask(_) | Annotated::Slices(_) => Ok(()),
         }
     }
 }
@@ -226,8 +253,7 @@ mod tests {
             scheme(&[a.clone(), class(2, "a")], Annotated::Dense),
             scheme(std::slice::from_ref(&a), Annotated::Except(1)),
             scheme(&[], Annotated::PaintedSlices(vec![])),
-            scheme(&[], Annotated::PaintedSlices(vec![3])),
-            scheme(&[], Annotated::PaintedSlices(vec![1, 1])),
+            scheme(&[], Annotated::PaintedSlices(vec![Direction::Y; 2])),
             scheme(
                 &(0..256)
                     .map(|v| class(v, &v.to_string()))
@@ -246,6 +272,11 @@ mod tests {
         assert_eq!(Annotated::Dense.flag(), "--dense");
         assert_eq!(Annotated::Except(-1).flag(), "--unlabeled -1");
         assert_eq!(Annotated::Mask("m.nii".into()).flag(), "--annotated m.nii");
+        let planes = vec![Direction::Axial, Direction::X];
+        assert_eq!(
+            Annotated::PaintedSlices(planes).flag(),
+            "--painted-slices axial,x"
+        );
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::volume::position;
 /// because many slices along one axis cover a large share of those across it.
 const ANNOTATED_SHARE: f64 = 0.9;
 
+/// The two axes that a slice along z, y, x has, rows first.
+pub(super) const PLANES: [[usize; 2]; 3] = [[1, 2], [0, 2], [0, 1]];
+
 /// `k` of `n` slices, evenly spaced: slice i of k stands at floor((i + 0.5) n / k);
 /// all of them where `k >= n`.
 ///
@@ -61,7 +64,7 @@ impl Labels {
     pub fn without_slices(&self, axis: usize, indices: &[usize]) -> Result<Self, Error> {
         let mut slices = [const { Vec::new() }; 3];
         let Some(named) = slices.get_mut(axis) else {
-            return Err(LabelsError::SchemeAxes { axes: vec![axis] }.into());
+            return Err(LabelsError::NoSuchAxis { axis }.into());
         };
         named.extend_from_slice(indices);
         Ok(self.hold_out(&slices)?.0)

@@ -383,8 +383,8 @@ fn schemes() -> Vec<LabelScheme> {
         scheme(Annotated::Dense),
         scheme(Annotated::Except(0)),
         scheme(Annotated::Except(2)),
-        scheme(Annotated::PaintedSlices(vec![0])),
-        scheme(Annotated::PaintedSlices(vec![2])),
+        scheme(Annotated::PaintedSlices(vec![crate::labels::Direction::Z])),
+        scheme(Annotated::PaintedSlices(vec![crate::labels::Direction::X])),
         scheme(Annotated::Mask("mask".into())),
     ]
 }

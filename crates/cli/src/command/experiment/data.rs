@@ -142,6 +142,7 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
         images: vec![pair[0].clone()],
         labels: pair[1].clone(),
         mask: None,
+        annotated_slices: None,
         split: Split::Train,
     };
     let mut cases: Vec<CaseFiles> = paths.chunks_exact(2).map(files).collect();

@@ -23,6 +23,7 @@
 
 mod nearest;
 mod slices;
+mod tapers;
 
 use self::nearest::{Nearest, nearest};
 use self::slices::Slices;
@@ -33,6 +34,18 @@ use crate::Error;
 /// this far from it, in units of the smallest spacing: nobody knows how far its
 /// class goes on.
 const STROKE: f32 = 1.0;
+
+/// Where a class ends that one annotated slice shows and the next does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// About halfway between the two, by the votes of both.
+    #[default]
+    Halfway,
+    /// Where its area would reach 0 if it went on to shrink as it did up to there, at
+    /// most halfway, smaller and smaller on the way: for slices of which somebody said
+    /// that they are empty (`tapers`).
+    Tapering,
+}
 
 /// A class for every voxel: voxels that are annotated keep theirs, the others
 /// get one from the annotated slices around them
@@ -47,6 +60,14 @@ const STROKE: f32 = 1.0;
 /// # Errors
 /// When no voxel is annotated.
 pub fn interpolate(labels: &Labels) -> Result<Labels, Error> {
+    interpolate_with(labels, Ends::Halfway)
+}
+
+/// The same, and what becomes of classes that an annotated slice does not show.
+///
+/// # Errors
+/// When no voxel is annotated.
+pub fn interpolate_with(labels: &Labels, ends: Ends) -> Result<Labels, Error> {
     let counts = labels.class_voxels();
     if counts.iter().all(|&n| n == 0) {
         return Err(LabelsError::NothingToInterpolate.into());
@@ -60,7 +81,7 @@ pub fn interpolate(labels: &Labels) -> Result<Labels, Error> {
     let smallest = spacing.into_iter().fold(f64::INFINITY, f64::min);
     let spacing = spacing.map(|s| s / smallest);
 
-    let slices = Slices::of(labels, spacing);
+    let slices = Slices::of(labels, spacing, ends);
     let strokes = slices
         .strokes(labels)
         .map(|strokes| nearest(&strokes, labels.geometry.shape, spacing));
@@ -239,6 +260,98 @@ mod tests {
             let [_, y, _] = position(i, [9, 20, 20]);
             assert_eq!(filled.voxels[i].class(), Some(usize::from(y > 9)), "{i}");
         }
+    }
+
+    /// A tumour of 31 of 59 slices whose middle lies `shift` slices behind the middle of
+    /// the volume, in a body that fills most of each slice.
+    fn tumour(shift: isize) -> Labels {
+        let middle = (29 + shift) as f64;
+        labels([59, 40, 40], |[z, y, x]| {
+            let d = |v: usize, c: f64, r: f64| ((v as f64 - c) / r).powi(2);
+            let r = d(z, middle, 15.5) + d(y, 21.0, 12.0) + d(x, 18.0, 9.0);
+            // A core inside, as tumours have.
+            usize::from(r < 1.0) + usize::from(r < 0.2)
+        })
+    }
+
+    /// The slices that hold anything but background.
+    fn held(labels: &Labels) -> Vec<usize> {
+        let area = 40 * 40;
+        let holds = |z: &usize| {
+            let slice = &labels.voxels[z * area..(z + 1) * area];
+            slice.iter().any(|l| l.class() != Some(0))
+        };
+        (0..59).filter(holds).collect()
+    }
+
+    #[test]
+    fn a_tumour_ends_where_slices_were_said_to_be_empty() {
+        for shift in -9..=7 {
+            let truth = tumour(shift);
+            let true_slices = held(&truth);
+            assert_eq!(true_slices.len(), 31);
+            let every_tenth: Vec<usize> = (0..59).step_by(10).collect();
+            let (_, stated) = truth.hold_out(&[every_tenth, vec![], vec![]]).unwrap();
+            let filled = interpolate_with(&stated, Ends::Tapering).unwrap();
+            let slices = held(&filled);
+            let (first, last) = (slices[0], slices[slices.len() - 1]);
+            assert!(
+                first + 2 >= true_slices[0] && last <= true_slices[30] + 2,
+                "shifted by {shift}: {first} to {last}, true {true_slices:?}"
+            );
+            assert_eq!(slices.len(), last - first + 1, "shifted by {shift}: a gap");
+            assert!(agreement(&filled, &truth) > 0.97, "shifted by {shift}");
+            // Without the empty slices it goes on to both ends.
+            let painted = held(&stated);
+            let painted = painted.into_iter().filter(|z| {
+                z % 10 == 0 && {
+                    let slice = &truth.voxels[z * 1600..(z + 1) * 1600];
+                    slice.iter().any(|l| l.class() != Some(0))
+                }
+            });
+            let (_, painted) = truth
+                .hold_out(&[painted.collect(), vec![], vec![]])
+                .unwrap();
+            assert_eq!(held(&interpolate(&painted).unwrap()).len(), 59);
+        }
+    }
+
+    #[test]
+    fn a_structure_of_one_slice_ends_between_it_and_the_empty_ones() {
+        for axis in 0..3 {
+            let truth = labels([21, 21, 21], |p| {
+                let mut at = p;
+                at.swap(0, axis);
+                usize::from(ball([10.0, 10.0, 10.0], 4.5)(at))
+            });
+            let mut slices: [Vec<usize>; 3] = Default::default();
+            slices[axis] = vec![0, 10, 20];
+            let (_, stated) = truth.hold_out(&slices).unwrap();
+            let filled = interpolate_with(&stated, Ends::Tapering).unwrap();
+            let holds = |along: usize, at: usize| {
+                let voxels = filled.voxels.iter().enumerate();
+                let mut on = voxels.filter(|(i, _)| position(*i, [21; 3])[along] == at);
+                on.any(|(_, l)| l.class() == Some(1))
+            };
+            let found: Vec<usize> = (0..21).filter(|at| holds(axis, *at)).collect();
+            assert!(
+                found.len() >= 5 && found.len() <= 9,
+                "along {axis}: {found:?}"
+            );
+            assert_eq!((found[0] + found[found.len() - 1]) / 2, 10);
+        }
+    }
+
+    #[test]
+    fn ends_change_nothing_where_no_class_ends() {
+        let truth = labels([30, 20, 20], |[z, y, x]| {
+            usize::from(ball([0.0, 10.0, 6.0 + 0.2 * z as f64], 5.0)([0, y, x]))
+        });
+        let sparse = truth.sparsify([4, 2, 0]);
+        assert_eq!(
+            interpolate_with(&sparse, Ends::Tapering).unwrap(),
+            interpolate(&sparse).unwrap()
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Annotated slices as maps of signed distances, and their votes on a row of
 //! voxels. Distances are in units of the smallest spacing.
 
-use super::nearest::nearest;
-use super::vote;
-use crate::labels::{Label, Labels};
+use std::cmp::Ordering;
 
-/// The two axes that a slice along z, y, x has, rows first.
-const PLANES: [[usize; 2]; 3] = [[1, 2], [0, 2], [0, 1]];
+use super::nearest::nearest;
+use super::tapers::{Taper, tapers};
+use super::{Ends, vote};
+use crate::labels::slices::PLANES;
+use crate::labels::{Label, Labels};
 
 /// The annotated slices of a volume.
 pub(super) struct Slices {
@@ -17,11 +18,17 @@ pub(super) struct Slices {
     /// A class for each pixel, `[row, column]`: what was left open in a slice
     /// has the class of the nearest pixel annotated in it.
     pixels: [Vec<Vec<Label>>; 3],
+    /// For each slice, how what it shows ends towards the slice before it and the one
+    /// behind it, where it is to taper.
+    tapers: [Vec<[Option<Taper>; 2]>; 3],
 }
 
 /// The signed distances of one class.
 pub(super) struct Maps<'a> {
     slices: &'a Slices,
+    class: Label,
+    /// No distance in the volume is larger: that of a class that a slice does not show.
+    longest: f32,
     /// For each slice `[row, column]`: distance of the pixel from the nearest one
     /// of another class where it is of this class, else minus that from the
     /// nearest one of this class.
@@ -30,7 +37,7 @@ pub(super) struct Maps<'a> {
 
 impl Slices {
     /// Cuts the annotated slices out.
-    pub(super) fn of(labels: &Labels, spacing: [f64; 3]) -> Self {
+    pub(super) fn of(labels: &Labels, spacing: [f64; 3], ends: Ends) -> Self {
         let shape = labels.geometry.shape;
         let places = labels.annotated_slices();
         let pixels = [0, 1, 2].map(|axis| {
@@ -40,12 +47,24 @@ impl Slices {
             });
             cut.collect()
         });
-        Self {
+        let mut out = Self {
             shape,
             spacing,
             places,
             pixels,
-        }
+            tapers: Default::default(),
+        };
+        out.tapers = [0, 1, 2].map(|axis| match ends {
+            Ends::Halfway => out.places[axis].iter().map(|_| [None, None]).collect(),
+            Ends::Tapering => tapers(
+                &out.pixels[axis],
+                &out.places[axis],
+                spacing[axis],
+                labels.classes.len(),
+                &|pixels, is_inside| out.signed(axis, pixels, is_inside),
+            ),
+        });
+        out
     }
 
     /// The annotated voxels on none of the slices; `None` where there are none.
@@ -58,35 +77,42 @@ impl Slices {
 
     /// The signed distances of `class` in all slices.
     pub(super) fn maps(&self, class: Label) -> Maps<'_> {
-        // No distance in the volume is larger: that of a class that a slice
-        // does not show.
-        let diagonal = (0..3).map(|a| (self.shape[a] as f64 * self.spacing[a]).powi(2));
-        let longest = diagonal.sum::<f64>().sqrt() as f32;
         let signed = [0, 1, 2].map(|axis| {
-            let (shape, spacing) = (plane(axis, self.shape, 1), plane(axis, self.spacing, 1.0));
-            let squared = |pixels: &[Label], is_seed: &dyn Fn(Label) -> bool| {
-                let seeds = pixels.iter().map(|&l| match is_seed(l) {
-                    true => l,
-                    false => Label::UNLABELED,
-                });
-                nearest(&seeds.collect::<Vec<_>>(), shape, spacing).squared
-            };
-            let map = |pixels: &Vec<Label>| {
-                let to_class = squared(pixels, &|l| l == class);
-                let to_others = squared(pixels, &|l| l != class);
-                let pairs = to_class.into_iter().zip(to_others);
-                pairs
-                    .map(|(to_class, to_others)| {
-                        to_others.sqrt().min(longest) - to_class.sqrt().min(longest)
-                    })
-                    .collect()
-            };
-            self.pixels[axis].iter().map(map).collect()
+            let pixels = self.pixels[axis].iter();
+            let maps = pixels.map(|pixels| self.signed(axis, pixels, &|label| label == class));
+            maps.collect()
         });
         Maps {
             slices: self,
+            class,
+            longest: self.longest(),
             signed,
         }
+    }
+
+    fn longest(&self) -> f32 {
+        let diagonal = (0..3).map(|a| (self.shape[a] as f64 * self.spacing[a]).powi(2));
+        diagonal.sum::<f64>().sqrt() as f32
+    }
+
+    /// For each pixel of a slice: its distance from the nearest one that is not inside
+    /// where it is, else minus that from the nearest one inside.
+    fn signed(&self, axis: usize, pixels: &[Label], is_inside: &dyn Fn(Label) -> bool) -> Vec<f32> {
+        let (shape, spacing) = (plane(axis, self.shape, 1), plane(axis, self.spacing, 1.0));
+        let squared = |inside: bool| {
+            let seeds = pixels.iter().map(|&l| match is_inside(l) == inside {
+                true => l,
+                false => Label::UNLABELED,
+            });
+            nearest(&seeds.collect::<Vec<_>>(), shape, spacing).squared
+        };
+        let longest = self.longest();
+        let pairs = squared(true).into_iter().zip(squared(false));
+        pairs
+            .map(|(to_class, to_others)| {
+                to_others.sqrt().min(longest) - to_class.sqrt().min(longest)
+            })
+            .collect()
     }
 
     /// Numbers of the slices around `at` along `axis`: the one at or before it,
@@ -115,6 +141,15 @@ impl Maps<'_> {
             for k in self.slices.around(axis, at) {
                 let d = self.slices.distance(axis, k, at);
                 let signed = &self.signed[axis][k][start..];
+                if let Some(taper) = self.taper(axis, k, at) {
+                    let is_left = &taper.signed[start..];
+                    let shrunk = taper.shrunk(d);
+                    for ((votes, &s), &is_left) in votes.iter_mut().zip(signed).zip(is_left) {
+                        let s = if is_left > shrunk { s } else { -self.longest };
+                        *votes += vote(s, d);
+                    }
+                    continue;
+                }
                 for (votes, &s) in votes.iter_mut().zip(signed) {
                     *votes += vote(s, d);
                 }
@@ -127,9 +162,24 @@ impl Maps<'_> {
             let first = k.checked_sub(1).map_or(0, |k| places[2][k] + 1);
             let end = places[2].get(k + 1).copied().unwrap_or(shape[2]);
             for x in first..end {
-                votes[x] += vote(s, self.slices.distance(2, k, x));
+                let d = self.slices.distance(2, k, x);
+                let is_over = (self.taper(2, k, x)).is_some_and(|t| t.signed[row] <= t.shrunk(d));
+                votes[x] += vote(if is_over { -self.longest } else { s }, d);
             }
         }
+    }
+}
+
+impl Maps<'_> {
+    /// How the class ends from slice `k` along `axis` towards `at`, where it does.
+    fn taper(&self, axis: usize, k: usize, at: usize) -> Option<&Taper> {
+        let side = match at.cmp(&self.slices.places[axis][k]) {
+            Ordering::Less => 0,
+            Ordering::Equal => return None,
+            Ordering::Greater => 1,
+        };
+        let taper = self.slices.tapers[axis][k][side].as_ref()?;
+        taper.holds(self.class).then_some(taper)
     }
 }
 
