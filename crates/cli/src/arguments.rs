@@ -31,6 +31,26 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Whether there is a report, and where.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReportFlags {
+    /// Where to write the report, a page with pictures for a browser [default: beside
+    /// the result, or in its folder, ending in .html]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_report")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Write no report
+    #[arg(long)]
+    pub(crate) no_report: bool,
+}
+
+impl ReportFlags {
+    /// Where the report goes, `default` where nobody says; `None` where none is wanted.
+    pub(crate) fn path(&self, default: impl FnOnce() -> PathBuf) -> Option<PathBuf> {
+        (!self.no_report).then(|| self.report.clone().unwrap_or_else(default))
+    }
+}
+
 /// Options of every command that computes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Machine")]

@@ -59,7 +59,8 @@ pub(crate) struct Paths {
     pub(crate) labels: PathBuf,
     pub(crate) out: PathBuf,
     pub(crate) model: PathBuf,
-    pub(crate) report: PathBuf,
+    /// Where the report is wanted.
+    pub(crate) report: Option<PathBuf>,
     /// Where the map of doubts is wanted.
     pub(crate) uncertainty: Option<PathBuf>,
     /// What `--json` calls `out`: the file, or the folder of the demo.
@@ -138,18 +139,18 @@ pub(crate) fn run(
     // Ctrl-C during the prediction came too late to cut anything short.
     let interrupted = result.stopped && interrupt.asked();
     let elapsed_s = started.elapsed().as_secs_f64();
-    let page = report::of_fill::page(
-        &filling,
-        &result,
-        measured.as_ref(),
-        &watch,
-        (&threads, engine.isa),
-        elapsed_s,
-    );
-    let page = report::to_html(&page);
-    results.add(&filling.paths.report, |path| {
-        output::write_file(path, page.as_bytes())
-    });
+    if let Some(path) = &filling.paths.report {
+        let page = report::of_fill::page(
+            &filling,
+            &result,
+            measured.as_ref(),
+            &watch,
+            (&threads, engine.isa),
+            elapsed_s,
+        );
+        let page = report::to_html(&page);
+        results.add(path, |path| output::write_file(path, page.as_bytes()));
+    }
     filling.paths.missing = results.missing().to_vec();
 
     tell(&filling, &result, measured.as_ref(), elapsed_s, console)?;
@@ -177,7 +178,7 @@ pub(crate) fn run(
         "segmentation": there(&paths.out),
         "uncertainty": paths.uncertainty.as_ref().and_then(there),
         "model": there(&paths.model),
-        "report": there(&paths.report),
+        "report": paths.report.as_ref().and_then(there),
     }))?;
     results.finish()?;
     Ok(if interrupted {
@@ -313,10 +314,9 @@ pub(crate) fn written(paths: &Paths, demo: bool) -> Vec<(String, String)> {
         add(uncertainty, "how doubtful each voxel is, from 0 to 1");
     }
     add(&paths.model, "the model, for further volumes");
-    add(
-        &paths.report,
-        "the report with pictures: open it in a browser",
-    );
+    if let Some(report) = &paths.report {
+        add(report, report::WHAT_IT_IS);
+    }
     out
 }
 

@@ -46,7 +46,8 @@ pub(crate) struct Paths {
     pub(crate) image: PathBuf,
     pub(crate) labels: PathBuf,
     pub(crate) out: PathBuf,
-    pub(crate) report: PathBuf,
+    /// Where the report is wanted.
+    pub(crate) report: Option<PathBuf>,
     /// Those of the above that could not be written; empty before they are.
     pub(crate) missing: Vec<PathBuf>,
 }
@@ -69,17 +70,17 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
     drop(volume);
     job.paths.missing = results.missing().to_vec();
     let elapsed_s = started.elapsed().as_secs_f64();
-    // The pictures of slices held out show what was scored, not the annotation
-    // that the result has there.
-    let shown = match &result.expected {
-        Some((_, trial)) => with_slices_of(&result.labels, trial, &result.held_out),
-        None => result.labels.voxels.clone(),
-    };
-    let page = report::of_interpolation::page(&job, &result, &shown, elapsed_s);
-    let page = report::to_html(&page);
-    results.add(&job.paths.report, |path| {
-        output::write_file(path, page.as_bytes())
-    });
+    if let Some(path) = &job.paths.report {
+        // The pictures of slices held out show what was scored, not the annotation
+        // that the result has there.
+        let shown = match &result.expected {
+            Some((_, trial)) => with_slices_of(&result.labels, trial, &result.held_out),
+            None => result.labels.voxels.clone(),
+        };
+        let page = report::of_interpolation::page(&job, &result, &shown, elapsed_s);
+        let page = report::to_html(&page);
+        results.add(path, |path| output::write_file(path, page.as_bytes()));
+    }
     job.paths.missing = results.missing().to_vec();
     let paths = &job.paths;
 
@@ -125,7 +126,7 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
         "interrupted": false,
         "out": paths.out,
         "segmentation": results.holds(&paths.out).then_some(&paths.out),
-        "report": results.holds(&paths.report).then_some(&paths.report),
+        "report": paths.report.as_ref().filter(|path| results.holds(path)),
     }))?;
     results.finish()?;
     Ok(End::Done)
@@ -148,17 +149,15 @@ fn with_slices_of(labels: &Labels, other: &Labels, slices: &[Vec<usize>; 3]) -> 
 }
 
 pub(crate) fn written(paths: &Paths) -> Vec<(String, String)> {
-    [
-        (&paths.out, "the segmentation of every voxel"),
-        (
-            &paths.report,
-            "the report with pictures: open it in a browser",
-        ),
-    ]
-    .into_iter()
-    .filter(|(path, _)| !paths.missing.contains(path))
-    .map(|(path, what)| (path.display().to_string(), what.to_owned()))
-    .collect()
+    let report = paths.report.as_ref();
+    let files = [
+        Some((&paths.out, "the segmentation of every voxel")),
+        report.map(|path| (path, report::WHAT_IT_IS)),
+    ];
+    (files.into_iter().flatten())
+        .filter(|(path, _)| !paths.missing.contains(path))
+        .map(|(path, what)| (path.display().to_string(), what.to_owned()))
+        .collect()
 }
 
 pub(crate) fn next(job: &Interpolating) -> Vec<(String, String)> {

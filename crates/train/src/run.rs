@@ -67,6 +67,12 @@ pub struct Outcome {
     pub validations: Vec<Validation>,
     /// The last validation in full, where there was one in this sitting.
     pub report: Option<Report>,
+    /// The best validation in full, where it was in this sitting.
+    pub best_report: Option<Report>,
+    /// What was scored.
+    pub held_out: HeldOut,
+    /// How it was predicted, within the memory that the run was given.
+    pub prediction: Options,
     /// Steps done.
     pub steps: u64,
     /// Whether the observer ended the run before its budget was spent.
@@ -126,6 +132,7 @@ struct Run {
     curve: Vec<StepRecord>,
     validations: Vec<Validation>,
     report: Option<Report>,
+    best_report: Option<Report>,
     started: Instant,
     /// Spent before this sitting.
     earlier_s: f64,
@@ -174,6 +181,7 @@ impl Run {
             curve: Vec::new(),
             validations: Vec::new(),
             report: None,
+            best_report: None,
             started,
             earlier_s: 0.0,
             first_step: 0,
@@ -250,6 +258,9 @@ impl Run {
             curve: self.curve,
             validations: self.validations,
             report: self.report,
+            best_report: self.best_report,
+            held_out: self.held_out,
+            prediction: self.options,
             stopped,
         })
     }
@@ -273,6 +284,9 @@ impl Run {
         self.log_line(&Line::Validation(validation.clone()))?;
         let stop = observer.validated(&validation).is_break();
         self.validations.push(validation);
+        if best {
+            self.best_report = Some(report.clone());
+        }
         self.report = Some(report);
         if let (Some(folder), true) = (&self.folder, best) {
             // The record now names this validation.

@@ -132,7 +132,7 @@ impl Demo {
             labels: labels_path,
             out: path(RESULT),
             model: path(MODEL),
-            report: path(REPORT),
+            report: Some(path(REPORT)),
             uncertainty: None,
             named: self.out.clone(),
             missing: Vec::new(),

@@ -13,7 +13,7 @@ use unet3d_volume::{LabelScheme, Labels, Volume};
 use super::End;
 use super::evaluate::same_shape;
 use crate::absent;
-use crate::arguments::{Json, Machine, Out};
+use crate::arguments::{Json, Machine, Out, ReportFlags};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
 use crate::interpolating::{self, Interpolating};
@@ -46,9 +46,8 @@ pub(crate) struct Fill {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
 
-    /// Where to write the report [default: beside OUT, ending in .html]
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportFlags,
 
     /// Write how doubtful each voxel is too: 0 where the network is certain, 1 where
     /// all classes are as probable
@@ -122,14 +121,12 @@ impl Fill {
             uncertainty: self.uncertainty.clone(),
             report: self.report_path(),
         };
-        for path in [&paths.model, &paths.report] {
+        let mut outputs: Vec<(&str, &Path)> =
+            vec![("--out", &paths.out), ("--model", &paths.model)];
+        outputs.extend(paths.report.iter().map(|path| ("--report", path.as_path())));
+        for (_, path) in &outputs[1..] {
             output::check_file(path, &inputs)?;
         }
-        let mut outputs: Vec<(&str, &Path)> = vec![
-            ("--out", &paths.out),
-            ("--model", &paths.model),
-            ("--report", &paths.report),
-        ];
         if let Some(uncertainty) = &paths.uncertainty {
             output::check_volume(uncertainty, &inputs)?;
             outputs.push(("--uncertainty", uncertainty));
@@ -187,8 +184,10 @@ impl Fill {
         let inputs: [&Path; 2] = [&self.image, &self.labels];
         let report = self.report_path();
         output::check_volume(out, &inputs)?;
-        output::check_file(&report, &inputs)?;
-        output::check_distinct(&[("--out", out), ("--report", &report)])?;
+        if let Some(report) = &report {
+            output::check_file(report, &inputs)?;
+            output::check_distinct(&[("--out", out), ("--report", report)])?;
+        }
         let (image, labels) = self.volumes()?;
         let volume = labels;
         let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
@@ -223,9 +222,9 @@ impl Fill {
         }
     }
 
-    fn report_path(&self) -> PathBuf {
+    fn report_path(&self) -> Option<PathBuf> {
         let beside = || output::beside(&self.out.out, ".html");
-        self.report.clone().unwrap_or_else(beside)
+        self.report.path(beside)
     }
 
     /// The image and the labels, of one shape that OUT can hold.

@@ -17,7 +17,7 @@ use unet3d_volume::labels::{annotated_in_words, describe_values};
 use super::End;
 use super::evaluate::{class_table, score};
 use crate::absent::{self, Judge};
-use crate::arguments::{Json, Machine, ProfileFlag};
+use crate::arguments::{Json, Machine, ProfileFlag, ReportFlags};
 use crate::command_line::CommandLine;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
@@ -25,6 +25,8 @@ use crate::label_flags::LabelFlags;
 use crate::learning_flags::LearningFlags;
 use crate::output;
 use crate::profile_table;
+use crate::report::{self, of_training::Trained};
+use crate::results::Results;
 use crate::watch::Watch;
 
 /// Learn from a set of annotated volumes
@@ -52,7 +54,8 @@ split.tsv beside the data (columns case, subject, split) says who is held out;
 without it a fifth of the subjects is, or, where these are few, annotated slices.
 
 RUN holds config.toml (every setting), log.jsonl (one line a step), the best and
-the last model, and a checkpoint. Ctrl-C, or even a power cut, loses nothing that
+the last model, a checkpoint, and report.html: the curve, the scores of each held-out
+case, the best and the worst in pictures. Ctrl-C, or even a power cut, loses nothing that
 a checkpoint has: --resume goes on, to the same bits as an undisturbed run.")]
 pub(crate) struct Train {
     /// Data set folder, or a TOML list of cases
@@ -74,6 +77,9 @@ pub(crate) struct Train {
     learning: LearningFlags,
 
     #[command(flatten)]
+    report: ReportFlags,
+
+    #[command(flatten)]
     profile: ProfileFlag,
 
     #[command(flatten)]
@@ -83,10 +89,16 @@ pub(crate) struct Train {
     json: Json,
 }
 
+/// Name of the report in the folder of a run.
+const REPORT: &str = "report.html";
+
 /// What can be trained.
 struct Plan {
     config: TrainConfig,
     data: RunData,
+    /// Who is held out, in words.
+    how_split: String,
+    report: Option<PathBuf>,
 }
 
 impl Train {
@@ -151,9 +163,31 @@ impl Train {
                 "Interrupted and saved. Go on with:\n    {resume}"
             ));
         }
+        let mut results = Results::new(console);
+        if let Some(path) = &plan.report {
+            let trained = Trained {
+                data: &self.data,
+                folder: &self.out,
+                how_split: &plan.how_split,
+                config: &plan.config,
+                needs: watch.needs,
+                outcome: &outcome,
+                interrupted: stopped,
+            };
+            results.add(path, |path| {
+                let shown = trained.extremes(&threads, engine, &interrupt)?;
+                let page = report::of_training::page(&trained, &shown, &threads, engine);
+                output::write_file(path, report::to_html(&page).as_bytes())
+            });
+        }
         console.result(format_args!(
-            "Wrote {run}: the best and the last model, the log, the configuration.\n\
+            "Wrote {run}: the best and the last model, the log, the configuration{}.\n\
              Use it:\n    {}",
+            match &plan.report {
+                Some(path) if results.holds(path) =>
+                    format!("; and the report, {}", path.display()),
+                _ => String::new(),
+            },
             CommandLine::new("predict")
                 .path(&self.out)
                 .words(["IMAGE", "-o", "OUT"])
@@ -169,7 +203,9 @@ impl Train {
             "interrupted": stopped,
             "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
             "out": self.out,
+            "report": plan.report.as_ref().filter(|path| results.holds(path)),
         }))?;
+        results.finish()?;
         Ok(if stopped { End::Interrupted } else { End::Done })
     }
 
@@ -222,8 +258,14 @@ impl Train {
             held_out.cases.len(),
         ));
         output::check_folder(&self.out)?;
+        let report = self.report.path(|| self.out.join(REPORT));
+        if let Some(report) = &report {
+            output::check_file(report, &[&self.data])?;
+        }
         Ok(Plan {
             config,
+            how_split: how,
+            report,
             data: RunData {
                 training,
                 held_out,

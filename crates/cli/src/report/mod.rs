@@ -10,6 +10,8 @@ pub(crate) mod of_fill;
 
 pub(crate) mod of_interpolation;
 
+pub(crate) mod of_training;
+
 // Parts of the page, from large to small.
 mod html;
 
@@ -145,6 +147,9 @@ pub(crate) struct Files {
     /// What to do next: a sentence and a command.
     pub(crate) next: Vec<(String, String)>,
 }
+
+/// What the list of files written says of a report.
+pub(crate) const WHAT_IT_IS: &str = "the report with pictures: open it in a browser";
 
 /// Characters that all sliders of a page may take together: with stills and the rest a
 /// file stays below 20 MB, which mail servers take.
