@@ -19,7 +19,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Parser;
 use safetensors::{Dtype, tensor::TensorView};
-use unet3d_predict::{Model, Pipeline};
+use unet3d_predict::{Model, Padding, Pipeline};
 use unet3d_train::augment::AugmentConfig;
 use unet3d_train::dataset::{self, Split};
 use unet3d_train::run::config_of;
@@ -153,6 +153,7 @@ fn initial(network: Network, config: &TrainConfig, case: &Case) -> Model {
         network,
         pipeline: Pipeline {
             normalise: config.normalise.clone(),
+            padding: Padding::LeftOut,
             spacing_mm: case.image.geometry.spacing_mm,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),

@@ -66,6 +66,10 @@ impl Watch {
 }
 
 impl Observer for Watch {
+    fn noticed(&mut self, sentence: &str) {
+        self.console.note(format_args!("Note: {sentence}."));
+    }
+
     fn planned(&mut self, needs: &Needs) {
         self.needs = Some(*needs);
         self.console.note(format_args!(

@@ -34,6 +34,8 @@ pub mod suggest;
 
 mod error;
 
+pub use unet3d_volume::Padding;
+
 pub use bytes::FORMAT_VERSION;
 pub use error::{Error, ModelError};
 pub use fit::check_fit;

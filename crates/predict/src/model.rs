@@ -9,9 +9,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use unet3d_metrics::Calibration;
 use unet3d_unet::{Network, Parameters};
-use unet3d_volume::Class;
-use unet3d_volume::normalise::Normalise;
+use unet3d_volume::normalise::{FoundPadding, Normalise, Padding};
 use unet3d_volume::words::counted;
+use unet3d_volume::{Class, Error, Image, Volume};
 
 use crate::ModelError;
 
@@ -42,6 +42,9 @@ impl fmt::Debug for Model {
 pub struct Pipeline {
     /// How samples become the network's input.
     pub normalise: Normalise,
+    /// What becomes of padding then; models of earlier versions counted it.
+    #[serde(default)]
+    pub padding: Padding,
     /// Spacing of the training images in mm along `[z, y, x]`; `None` where
     /// their files did not say.
     pub spacing_mm: Option<[f64; 3]>,
@@ -59,6 +62,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// The image that the network sees, and the padding that was left out of it.
+    ///
+    /// # Errors
+    /// As [`Image::from_volume`].
+    pub fn image(&self, volume: &Volume) -> Result<(Image, Vec<FoundPadding>), Error> {
+        Image::normalised(volume, &self.normalise, self.padding)
+    }
+
     /// Temperature of the probabilities of a prediction that is a mean over mirror
     /// images or is not, 1 where none was fitted to such.
     pub fn temperature(&self, mirrored: bool) -> f64 {

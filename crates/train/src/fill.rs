@@ -13,7 +13,7 @@ use unet3d_kernels::Threads;
 use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Tiling, predict, predict_before};
 use unet3d_volume::labels::Ends;
-use unet3d_volume::{Image, Labels, Volume};
+use unet3d_volume::{Image, Labels, Padding, Volume};
 
 use crate::estimate::Estimate;
 use crate::evidence::Evidence;
@@ -115,7 +115,10 @@ pub fn fill(
     observer: &mut dyn Observer,
 ) -> Result<FillResult, Error> {
     config.train.check()?;
-    let image = Image::from_volume(volume, &config.train.normalise)?;
+    let (image, padding) = Image::normalised(volume, &config.train.normalise, Padding::LeftOut)?;
+    for found in &padding {
+        observer.noticed(&found.to_string());
+    }
     let counts = labels.class_voxels();
     let present = counts.iter().filter(|n| **n > 0).count();
     if present < 2 {

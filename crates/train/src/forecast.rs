@@ -212,6 +212,7 @@ pub(crate) fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> 
         },
         pipeline: Pipeline {
             normalise: config.normalise.clone(),
+            padding: unet3d_volume::Padding::LeftOut,
             spacing_mm: case.image.geometry.spacing_mm,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),

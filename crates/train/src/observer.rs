@@ -11,6 +11,9 @@ use crate::loss::LossValue;
 /// [`ControlFlow`] stop the run at its next step boundary with `Break`: the run
 /// then leaves a checkpoint and a usable model.
 pub trait Observer {
+    /// What was noticed of the image of a fill, in a sentence.
+    fn noticed(&mut self, _sentence: &str) {}
+
     /// Before the first step: what the run will need.
     fn planned(&mut self, _needs: &Needs) {}
 

@@ -381,6 +381,7 @@ impl Run {
             parameters: trainer.parameters().clone(),
             pipeline: Pipeline {
                 normalise: trainer.config().normalise.clone(),
+                padding: unet3d_volume::Padding::LeftOut,
                 spacing_mm: case.image.geometry.spacing_mm,
                 classes: case.labels.classes.clone(),
                 patch: trainer.config().patch.unwrap_or_default(),

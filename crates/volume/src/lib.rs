@@ -29,7 +29,7 @@ pub mod phantom;
 pub use error::Error;
 pub use format::{check_name, check_shape, check_target, is_name_of_volume, read, write};
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
-pub use normalise::Normalise;
+pub use normalise::{Normalise, Padding};
 pub use phantom::Phantom;
 pub use place::Orientation;
 pub use samples::{NumberType, Samples};

@@ -4,9 +4,14 @@
 //! [`Image`] of `f32`, channels innermost, each channel brought to a range that
 //! a network learns from. Real data need it: maxima of volumes of one data set
 //! run from 112 to 1.7 million. How it is done is part of a model, so
-//! [`Normalise`] is serialisable and everything in it is deterministic.
+//! [`Normalise`] is serialisable and everything in it is deterministic. What fills
+//! the space around the recorded is found first and left out ([`Padding`]).
+
+mod padding;
 
 use serde::{Deserialize, Serialize};
+
+pub use padding::{FoundPadding, Padding};
 
 use crate::samples::each_samples;
 use crate::volume::position;
@@ -20,7 +25,7 @@ use crate::{Error, Image, Volume};
 const CLIP_PERCENT: [f64; 2] = [0.5, 99.5];
 
 /// How the gray values of a channel are normalised. Statistics are those of
-/// the channel in its own volume.
+/// the channel in its own volume, [`Padding`] left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalise {
@@ -43,7 +48,8 @@ pub enum Normalise {
         /// Value that becomes 1.
         high: f64,
     },
-    /// `(value - mean) / std`, with one pair for each channel or one for all.
+    /// `(value - mean) / std`, with one pair for each channel or one for all. Padding
+    /// becomes what the nearest other value does.
     Fixed {
         /// Mean of each channel.
         mean: Vec<f64>,
@@ -129,7 +135,8 @@ impl Normalise {
 impl Image {
     /// Normalises each channel of `volume`. Values are rounded to `f32` first.
     ///
-    /// A channel that is the same everywhere becomes 0 (under `Percentile` and
+    /// Padding is left out of all statistics, and becomes what the nearest end of the
+    /// clipping range does. A channel that is the same everywhere becomes 0 (under `Percentile` and
     /// `ZScore`). Where the clipping percentiles coincide though the channel is
     /// not constant (a black image with few bright spots), its extremes
     /// take their place.
@@ -138,23 +145,73 @@ impl Image {
     /// NaN or infinity, naming channel, position and count; numbers in `how`
     /// that cannot be meant or do not fit the number of channels.
     pub fn from_volume(volume: &Volume, how: &Normalise) -> Result<Self, Error> {
+        Ok(Self::normalised(volume, how, Padding::LeftOut)?.0)
+    }
+
+    /// The same, with padding counted or left out, and what padding was found. It is
+    /// looked for where `how` takes anything from the image, or cannot clip.
+    ///
+    /// # Errors
+    /// As [`from_volume`](Self::from_volume).
+    pub fn normalised(
+        volume: &Volume,
+        how: &Normalise,
+        padding: Padding,
+    ) -> Result<(Self, Vec<FoundPadding>), Error> {
         how.check()?;
+        let is_looked_for = padding == Padding::LeftOut
+            && !matches!(how, Normalise::Range { .. } | Normalise::None);
         let voxels = volume.geometry.voxels();
         let channels = volume.channels;
         let mut out = vec![0.0; voxels * channels];
         let mut channel_values = vec![0.0; voxels];
+        let mut all_found = Vec::new();
         for c in 0..channels {
             load_channel(volume, c, &mut channel_values)?;
-            let map = Map::of_channel(&channel_values, c, channels, how)?;
+            let found = match is_looked_for {
+                true => padding::padding(&channel_values, volume.geometry.shape),
+                false => Vec::new(),
+            };
+            all_found.extend(found.iter().map(|&(value, share)| FoundPadding {
+                channel: (channels > 1).then_some(c),
+                value,
+                share,
+            }));
+            let recorded = Recorded {
+                values: &channel_values,
+                padding: found.into_iter().map(|(value, _)| value).collect(),
+            };
+            let map = Map::of_channel(&recorded, c, channels, how)?;
             for (out, &v) in out[c..].iter_mut().step_by(channels).zip(&channel_values) {
                 *out = map.apply(v);
             }
         }
-        Ok(Self {
+        let image = Self {
             geometry: volume.geometry.clone(),
             channels,
             voxels: out,
-        })
+        };
+        Ok((image, all_found))
+    }
+}
+
+/// The values of a channel without its padding.
+struct Recorded<'a> {
+    values: &'a [f32],
+    padding: Vec<f32>,
+}
+
+impl Recorded<'_> {
+    fn iter(&self) -> impl Iterator<Item = f32> {
+        let values = self.values.iter().copied();
+        values.filter(|v| !self.padding.contains(v))
+    }
+
+    /// The least and the greatest.
+    fn ends(&self) -> [f64; 2] {
+        let least = self.iter().fold(f32::INFINITY, f32::min);
+        let most = self.iter().fold(f32::NEG_INFINITY, f32::max);
+        [least.into(), most.into()]
     }
 }
 
@@ -184,7 +241,7 @@ impl Map {
     }
 
     fn of_channel(
-        values: &[f32],
+        values: &Recorded<'_>,
         channel: usize,
         channels: usize,
         how: &Normalise,
@@ -193,8 +250,8 @@ impl Map {
         Ok(match how {
             Normalise::ZScore => {
                 let [low, high] = clip_range(values, CLIP_PERCENT);
-                let clipped = || values.iter().map(|&v| f64::from(v).clamp(low, high));
-                let n = values.len().max(1) as f64;
+                let clipped = || values.iter().map(|v| f64::from(v).clamp(low, high));
+                let n = values.iter().count().max(1) as f64;
                 let mean = clipped().sum::<f64>() / n;
                 let variance = clipped().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
                 let scale = if high > low {
@@ -221,9 +278,14 @@ impl Map {
                     });
                 }
                 let i = if count == 1 { 0 } else { channel };
+                let [low, high] = match values.padding[..] {
+                    [] => OPEN,
+                    // Nothing but padding lies beyond.
+                    _ => values.ends(),
+                };
                 Self {
-                    low: OPEN[0],
-                    high: OPEN[1],
+                    low,
+                    high,
                     shift: mean[i],
                     scale: std[i].recip(),
                 }
@@ -267,15 +329,13 @@ fn load_channel(volume: &Volume, channel: usize, out: &mut [f32]) -> Result<(), 
 }
 
 /// The two percentiles; the extremes where the percentiles coincide.
-fn clip_range(values: &[f32], percent: [f64; 2]) -> [f64; 2] {
-    let mut copy = values.to_vec();
+fn clip_range(values: &Recorded<'_>, percent: [f64; 2]) -> [f64; 2] {
+    let mut copy: Vec<f32> = values.iter().collect();
     let [low, high] = percent.map(|p| percentile(&mut copy, p));
-    if low < high || values.is_empty() {
+    if low < high || copy.is_empty() {
         return [low, high];
     }
-    let least = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    [least.into(), most.into()]
+    values.ends()
 }
 
 /// Percentile of finite values, linear between the two nearest ranks

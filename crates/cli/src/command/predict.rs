@@ -11,7 +11,7 @@ use unet3d_kernels::Threads;
 use unet3d_kernels::conv3d::Context;
 use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
 use unet3d_unet::Engine;
-use unet3d_volume::{Image, Labels, Samples, Volume};
+use unet3d_volume::{Labels, Samples, Volume};
 
 use super::End;
 use crate::arguments::{Json, Machine, ProfileFlag};
@@ -267,7 +267,10 @@ pub(crate) fn predict_volume(
     // Cheap refusals before the image is normalised.
     check_fit(model, volume.channels, &volume.geometry)?;
     Tiling::new(model, volume.geometry.shape, options, threads)?;
-    let image = Image::from_volume(volume, &model.pipeline.normalise)?;
+    let (image, padding) = model.pipeline.image(volume)?;
+    for found in padding {
+        console.note(format_args!("Note: {found}."));
+    }
     let mut bar = Progress::new(console, "predict", "tile");
     let predicted = unet3d_predict::predict(model, &image, options, threads, &mut |p| {
         bar.update(p.done as f64 / p.total.max(1) as f64, p.done as u64, "");

@@ -176,6 +176,7 @@ pub(crate) fn model(channels: usize) -> unet3d_predict::Model {
         network,
         pipeline: unet3d_predict::Pipeline {
             normalise: unet3d_volume::Normalise::ZScore,
+            padding: unet3d_volume::Padding::LeftOut,
             spacing_mm: Some([2.0, 1.0, 1.0]),
             classes: [(1, "inside"), (2, "outside")]
                 .map(|(value, name)| unet3d_volume::Class {

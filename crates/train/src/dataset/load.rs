@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use unet3d_volume::labels::{annotation_warnings, ask_whether_numbered, classes_of};
 use unet3d_volume::{
-    Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Samples, Volume,
+    Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Padding,
+    Samples, Volume,
 };
 
 use super::{CaseFiles, DataSet, Split};
@@ -32,8 +33,14 @@ impl DataSet {
             source: Box::new(source),
         };
         let volume = read_channels(&files.images)?;
-        let image = Image::from_volume(&volume, normalise).map_err(in_case)?;
+        let (image, padding) =
+            Image::normalised(&volume, normalise, Padding::LeftOut).map_err(in_case)?;
         let mut notes = volume.notes;
+        let path = files.images.first().map(|path| path.display());
+        notes.extend(
+            path.into_iter()
+                .flat_map(|path| padding.iter().map(move |found| format!("{path}: {found}."))),
+        );
         drop(volume.samples);
         let (labels, of_labels) = self.labels(files)?;
         notes.extend(of_labels);
