@@ -114,11 +114,11 @@ impl LearningFlags {
         let mut config = match &self.config {
             None => base,
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| {
+                let text = unet3d_volume::text::read(path).with_context(|| {
                     format!("{}: the configuration cannot be read", path.display())
                 })?;
-                let read = TrainConfig::from_toml(&text, path)?;
-                overlay(base, read, &text)
+                let read = TrainConfig::from_toml(&text.with_plain_lines(), path)?;
+                overlay(base, read, &text.with_plain_lines())
             }
         };
         if self.minutes.is_some() || self.iterations.is_some() {

@@ -117,8 +117,8 @@ pub(crate) fn run_then(
 /// When there is no run, or its configuration cannot be read.
 pub fn config_of(folder: &Path) -> Result<TrainConfig, Error> {
     let path = RunFolder::open(folder)?.config();
-    let text = std::fs::read_to_string(&path).map_err(Error::reading(&path))?;
-    TrainConfig::from_toml(&text, &path)
+    let text = unet3d_volume::text::read(&path)?;
+    TrainConfig::from_toml(&text.with_plain_lines(), &path)
 }
 
 struct Run {
@@ -373,6 +373,8 @@ impl Run {
             "program": concat!("unet3d ", env!("CARGO_PKG_VERSION")),
             "steps": trainer.steps(),
             "data": self.record,
+            // `predict` takes a folder of slices for images then, not for one volume.
+            "cases_of_one_slice": trainer.cases().iter().all(|c| c.image.geometry.shape[0] == 1),
             "config": serde_json::to_value(config).map_err(|e| Error::Data(e.to_string()))?,
             "validation": scored,
         });

@@ -9,8 +9,10 @@
 
 mod error;
 mod format;
+pub mod name;
 mod samples;
 mod scaling;
+pub mod text;
 pub mod volume;
 pub mod words;
 
@@ -27,7 +29,10 @@ pub mod labels;
 pub mod phantom;
 
 pub use error::Error;
-pub use format::{check_name, check_shape, check_target, is_name_of_volume, read, write};
+pub use format::{
+    check_name, check_shape, check_target, is_name_of_slice, is_name_of_volume, is_samples_of_pair,
+    read, write,
+};
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::{Normalise, Padding};
 pub use phantom::Phantom;

@@ -160,10 +160,10 @@ impl Bench {
         };
         let (config, name) = match &self.config {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| {
+                let text = unet3d_volume::text::read(path).with_context(|| {
                     format!("{}: the configuration cannot be read", path.display())
                 })?;
-                let config = TrainConfig::from_toml(&text, path)?;
+                let config = TrainConfig::from_toml(&text.with_plain_lines(), path)?;
                 let name = match config.network {
                     Some(_) => path.display().to_string(),
                     None => config.preset.to_string(),

@@ -6,23 +6,29 @@
 //! by name and `file_ending`. Images may have one file a channel, named
 //! `CASE_0000`, `CASE_0001`, or one file `CASE`. The label named `ignore` means
 //! not annotated; without one every voxel is annotated, as nnU-Net has it.
+//!
+//! Only files count whose names `file_ending` and the list of cases make.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use unet3d_volume::{Annotated, Class, LabelScheme};
+use unet3d_volume::{Annotated, Class, LabelScheme, name, text};
 
-use super::{CaseFiles, Description, Split};
+use super::files::Files;
+use super::{CaseFiles, Description, Split, name_of};
 use crate::Error;
 
 /// Reads the description of a data set folder.
 pub(super) fn describe(folder: &Path) -> Result<Description, Error> {
     let path = folder.join("dataset.json");
+    let mut notes = Vec::new();
     let json = match path.is_file() {
         true => {
-            let text = std::fs::read_to_string(&path).map_err(Error::reading(&path))?;
-            serde_json::from_str(&text)
+            let read = text::read(&path)?;
+            notes.extend(read.note);
+            serde_json::from_str(&read.text)
                 .map_err(|e| Error::file(&path, format!("it is not valid JSON: {e}")))?
         }
         false if folder.join("labelsTr").is_dir() => Value::Null,
@@ -34,26 +40,67 @@ pub(super) fn describe(folder: &Path) -> Result<Description, Error> {
             ));
         }
     };
-    let ending = json["file_ending"].as_str();
-    let cases = match json["training"].as_array() {
-        Some(pairs) => listed(folder, &path, pairs)?,
-        None => scanned(folder, ending)?,
+    let mut finder = Finder {
+        folder,
+        description: &path,
+        ending: file_ending(&path, &json["file_ending"])?,
+        channels: count(&json["channel_names"]).or_else(|| count(&json["modality"])),
+        notes: &mut notes,
+    };
+    let cases = match (json["training"].as_array(), json["dataset"].as_object()) {
+        (Some(pairs), _) => finder.listed(pairs)?,
+        (None, Some(cases)) => finder.listed_by_name(cases)?,
+        (None, None) => finder.scanned()?,
+    };
+    if let Some(stated) = json["numTraining"]
+        .as_u64()
+        .filter(|n| *n != cases.len() as u64)
+    {
+        notes.push(format!(
+            "{}: numTraining is {stated}, {} cases were found.",
+            path.display(),
+            cases.len()
+        ));
+    }
+    let own_name = || {
+        folder
+            .file_name()
+            .unwrap_or(folder.as_os_str())
+            .display()
+            .to_string()
     };
     Ok(Description {
-        name: json["name"].as_str().map_or_else(
-            || {
-                folder
-                    .file_name()
-                    .unwrap_or(folder.as_os_str())
-                    .to_string_lossy()
-                    .into_owned()
-            },
-            str::to_owned,
-        ),
+        name: json["name"].as_str().map_or_else(own_name, str::to_owned),
         cases,
         scheme: scheme(&path, &json["labels"])?,
         splits_given: false,
+        notes,
     })
+}
+
+/// `file_ending` with its dot; `None` where it is not stated.
+fn file_ending(path: &Path, value: &Value) -> Result<Option<String>, Error> {
+    let ending = match value {
+        Value::Null => return Ok(None),
+        Value::String(ending) => ending.trim(),
+        other => {
+            let rule = "it must be text such as \".nii.gz\"";
+            return Err(Error::file(path, format!("file_ending is {other}, {rule}")));
+        }
+    };
+    Ok(match ending {
+        "" => None,
+        _ if ending.starts_with('.') => Some(ending.to_owned()),
+        _ => Some(format!(".{ending}")),
+    })
+}
+
+/// How many channels `channel_names` or `modality` names.
+fn count(names: &Value) -> Option<usize> {
+    let count = names.as_object().map(serde_json::Map::len);
+    count
+        .or_else(|| names.as_array().map(Vec::len))
+        .filter(|n| *n > 0)
 }
 
 /// The label scheme that `labels` states; `None` where there is none.
@@ -94,57 +141,134 @@ fn scheme(path: &Path, labels: &Value) -> Result<Option<LabelScheme>, Error> {
     Ok(Some(LabelScheme::new(classes, annotated)))
 }
 
-/// The cases of the Decathlon's list of pairs.
-fn listed(folder: &Path, path: &Path, pairs: &[Value]) -> Result<Vec<CaseFiles>, Error> {
-    let case = |(index, pair): (usize, &Value)| {
-        let file = |field: &str| {
-            pair[field].as_str().ok_or_else(|| {
-                let rule = "each entry must name an image and a label file";
-                Error::file(path, format!("training[{index}] has no {field}, {rule}"))
-            })
-        };
-        let labels = folder.join(file("label")?);
-        let image = folder.join(file("image")?);
-        let name = stem(&labels);
-        let images = match image.exists() {
-            true => vec![image],
-            // The list may leave the channel's suffix out.
-            false => channels_of(image.parent().unwrap_or(folder), &stem(&image))?,
-        };
-        case_files(name, images, labels, path)
-    };
-    pairs.iter().enumerate().map(case).collect()
+/// Looks for the files of the cases.
+struct Finder<'a> {
+    folder: &'a Path,
+    description: &'a Path,
+    ending: Option<String>,
+    channels: Option<usize>,
+    notes: &'a mut Vec<String>,
 }
 
-/// The cases found in `labelsTr`.
-fn scanned(folder: &Path, ending: Option<&str>) -> Result<Vec<CaseFiles>, Error> {
-    let labels = folder.join("labelsTr");
-    let mut cases = Vec::new();
-    for path in entries(&labels)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if ending.is_some_and(|ending| !name.ends_with(ending)) {
-            continue;
+impl Finder<'_> {
+    /// The cases of the Decathlon's list of pairs.
+    fn listed(&mut self, pairs: &[Value]) -> Result<Vec<CaseFiles>, Error> {
+        let mut cases = Vec::new();
+        for (index, pair) in pairs.iter().enumerate() {
+            let entry = format!("training[{index}]");
+            let file = |field: &str| {
+                pair[field].as_str().ok_or_else(|| {
+                    let rule = "each entry must name an image and a label file";
+                    Error::file(self.description, format!("{entry} has no {field}, {rule}"))
+                })
+            };
+            let labels = self.path(file("label")?);
+            let image = self.path(file("image")?);
+            let images = match image.exists() {
+                true => vec![image],
+                // The list may leave the channel's suffix out.
+                false => {
+                    let folder = image.parent().unwrap_or(self.folder);
+                    let ending = Some(name::ending(&image)).filter(|e| !e.is_empty());
+                    let files = Files::of(folder, ending)?;
+                    let stem = name::stem(&image);
+                    files.images(&stem, self.channels, &BTreeSet::new(), self.notes)?
+                }
+            };
+            cases.push(case_files(
+                name_of(&labels),
+                images,
+                labels,
+                self.description,
+                None,
+            )?);
         }
-        let name = stem(&path);
-        let images = channels_of(&folder.join("imagesTr"), &name)?;
-        cases.push(case_files(name, images, path, &labels)?);
+        Ok(cases)
     }
-    Ok(cases)
+
+    /// The cases of nnU-Net's `dataset`: `{"case": {"images": [...], "label": ...}}`.
+    fn listed_by_name(
+        &mut self,
+        listed: &serde_json::Map<String, Value>,
+    ) -> Result<Vec<CaseFiles>, Error> {
+        let mut cases = Vec::new();
+        for (name, entry) in listed {
+            let images: Option<Vec<_>> = entry["images"].as_array().and_then(|images| {
+                let paths = images.iter().map(|image| Some(self.path(image.as_str()?)));
+                paths.collect()
+            });
+            let (Some(images), Some(labels)) = (images, entry["label"].as_str()) else {
+                let rule = "it must have a list of images and a label file";
+                return Err(Error::file(
+                    self.description,
+                    format!("dataset.{name} is {entry}, {rule}"),
+                ));
+            };
+            let labels = self.path(labels);
+            let images = images.into_iter().filter(|image| image.exists()).collect();
+            cases.push(case_files(
+                name.clone(),
+                images,
+                labels,
+                self.description,
+                None,
+            )?);
+        }
+        Ok(cases)
+    }
+
+    /// The cases found in `labelsTr`.
+    fn scanned(&mut self) -> Result<Vec<CaseFiles>, Error> {
+        let (folder, ending) = (self.folder.join("labelsTr"), self.ending.as_deref());
+        let labels = Files::of(&folder, ending)?;
+        let images = Files::of(&self.folder.join("imagesTr"), ending)?;
+        let names: BTreeSet<_> = labels.stems().cloned().collect();
+        let mut cases = Vec::new();
+        for case in &names {
+            let Some(path) = labels.file(case)? else {
+                continue;
+            };
+            let found = images.images(case, self.channels, &names, self.notes)?;
+            let near = images.near(case);
+            let name = case.display().to_string();
+            cases.push(case_files(name, found, path, &folder, near)?);
+        }
+        Ok(cases)
+    }
+
+    /// A path of the description, which may be written as on Windows.
+    fn path(&self, text: &str) -> PathBuf {
+        let path = self.folder.join(text);
+        match text.contains('\\') && !path.exists() {
+            true => self.folder.join(text.replace('\\', "/")),
+            false => path,
+        }
+    }
 }
 
+/// A case of which both files are there. `near` is a file that could be meant.
 fn case_files(
     name: String,
     images: Vec<PathBuf>,
     labels: PathBuf,
     source: &Path,
+    near: Option<&Path>,
 ) -> Result<CaseFiles, Error> {
     if images.is_empty() || !labels.exists() {
         let missing = if images.is_empty() { "image" } else { "labels" };
+        let ending = match name::ending(&labels) {
+            "" => ".nii.gz",
+            ending => ending,
+        };
+        let near = near.map_or(String::new(), |near| {
+            let file = near.file_name().unwrap_or(OsStr::new("")).display();
+            format!(". {file} is there, but file_ending in dataset.json asks for {ending}")
+        });
         return Err(Error::file(
             source,
             format!(
-                "case {name} has no {missing} file. Names must agree: imagesTr/{name}.nii.gz \
-                 (or {name}_0000.nii.gz, one a channel) and labelsTr/{name}.nii.gz"
+                "case {name} has no {missing} file. Names must agree: imagesTr/{name}{ending} \
+                 (or {name}_0000{ending}, one a channel) and labelsTr/{name}{ending}{near}"
             ),
         ));
     }
@@ -157,63 +281,4 @@ fn case_files(
         annotated_slices: None,
         split: Split::Train,
     })
-}
-
-/// The image files of a case: `CASE` alone, or `CASE_0000` and so on.
-fn channels_of(folder: &Path, case: &str) -> Result<Vec<PathBuf>, Error> {
-    let mut channels = BTreeMap::new();
-    for path in entries(folder)? {
-        let name = stem(&path);
-        if name == case {
-            return Ok(vec![path]);
-        }
-        let suffix = name.strip_prefix(case).and_then(|s| s.strip_prefix('_'));
-        if let Some(suffix) = suffix.filter(|s| s.len() == 4)
-            && let Ok(channel) = suffix.parse::<usize>()
-        {
-            channels.insert(channel, path);
-        }
-    }
-    if let Some((expected, (found, path))) = channels
-        .iter()
-        .enumerate()
-        .find(|(expected, (found, _))| expected != *found)
-    {
-        return Err(Error::file(
-            path,
-            format!(
-                "this is channel {found} of {case}, but channel {expected} is missing. Channels count from _0000"
-            ),
-        ));
-    }
-    Ok(channels.into_values().collect())
-}
-
-/// Visible files of a folder, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::reading(folder))? {
-        let entry = entry.map_err(Error::reading(folder))?;
-        // Hidden files: macOS leaves `._x` beside every `x` it copies.
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// File name without its ending, `.nii.gz` and `.ome.tif` being one ending.
-pub(super) fn stem(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let lower = name.to_lowercase();
-    for ending in [".nii.gz", ".ome.tif", ".ome.tiff"] {
-        if lower.ends_with(ending) {
-            return name[..name.len() - ending.len()].to_owned();
-        }
-    }
-    match name.rsplit_once('.') {
-        Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
-        _ => name.into_owned(),
-    }
 }

@@ -24,10 +24,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use unet3d_volume::labels::{Direction, StatedSlices};
 use unet3d_volume::words::counted;
-use unet3d_volume::{Annotated, Class, LabelScheme};
+use unet3d_volume::{Annotated, Class, LabelScheme, text};
 
-use super::folder::stem;
-use super::{CaseFiles, Description, Split};
+use super::{CaseFiles, Description, Split, name_of};
 use crate::Error;
 
 #[derive(Deserialize)]
@@ -75,8 +74,8 @@ enum Files {
 
 /// Reads a list.
 pub(super) fn describe(path: &Path) -> Result<Description, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::reading(path))?;
-    let list: List = toml::from_str(&text).map_err(|e| {
+    let text = text::read(path)?;
+    let list: List = toml::from_str(&text.with_plain_lines()).map_err(|e| {
         Error::file(
             path,
             format!(
@@ -146,7 +145,7 @@ pub(super) fn describe(path: &Path) -> Result<Description, Error> {
             ));
         }
         cases.push(CaseFiles {
-            name: entry.name.unwrap_or_else(|| stem(first)),
+            name: entry.name.unwrap_or_else(|| name_of(first)),
             subject: entry.subject,
             labels: folder.join(entry.labels),
             mask: entry.mask.map(|mask| folder.join(mask)),
@@ -156,10 +155,11 @@ pub(super) fn describe(path: &Path) -> Result<Description, Error> {
         });
     }
     Ok(Description {
-        name: list.name.unwrap_or_else(|| stem(path)),
+        name: list.name.unwrap_or_else(|| name_of(path)),
         cases,
         scheme,
         splits_given: given > 0,
+        notes: text.note.into_iter().collect(),
     })
 }
 

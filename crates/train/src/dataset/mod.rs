@@ -5,16 +5,18 @@
 //! [`DataSet`]: file names, what label values mean, and who is held out. No
 //! volume is opened until [`DataSet::load`].
 
+mod files;
 mod folder;
 mod list;
 mod load;
 mod split;
+mod table;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use unet3d_volume::labels::StatedSlices;
-use unet3d_volume::{Annotated, LabelScheme};
+use unet3d_volume::{Annotated, LabelScheme, name};
 
 pub use load::read_channels;
 pub use split::{SPLIT_FILE, Split, write_split};
@@ -34,6 +36,9 @@ pub struct DataSet {
     pub how_split: String,
     /// Whether the data set says so itself, rather than this program.
     pub is_split_given: bool,
+    /// What was noticed in the description and a person should be told: a sentence
+    /// each that begins with a path.
+    pub notes: Vec<String>,
 }
 
 /// The files of one case.
@@ -112,13 +117,19 @@ pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error>
         true => path,
         false => path.parent().unwrap_or(path),
     };
-    let (how_split, is_split_given) = split::settle(&mut found.cases, folder, found.splits_given)?;
+    let (how_split, is_split_given) = split::settle(
+        &mut found.cases,
+        folder,
+        found.splits_given,
+        &mut found.notes,
+    )?;
     Ok(DataSet {
         name: found.name,
         cases: found.cases,
         scheme,
         how_split,
         is_split_given,
+        notes: found.notes,
     })
 }
 
@@ -129,6 +140,13 @@ struct Description {
     scheme: Option<LabelScheme>,
     /// Whether each case came with its split.
     splits_given: bool,
+    /// What was noticed.
+    notes: Vec<String>,
+}
+
+/// The name that a file gives to its case, for people.
+fn name_of(path: &Path) -> String {
+    name::stem(path).to_string_lossy().into_owned()
 }
 
 impl CaseFiles {
@@ -181,5 +199,7 @@ impl DataSet {
     }
 }
 
+#[cfg(test)]
+mod folder_tests;
 #[cfg(test)]
 mod tests;

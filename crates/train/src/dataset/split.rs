@@ -11,8 +11,10 @@ use std::path::Path;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use unet3d_kernels::random::{Stream, generator};
+use unet3d_volume::text::{self, Text};
 
 use super::CaseFiles;
+use super::table::{self, Row};
 use crate::Error;
 use crate::folder::write_atomically;
 
@@ -50,16 +52,18 @@ impl Split {
 }
 
 /// Gives each case its split; says in words how, and whether the data set said it.
+/// What was noticed on the way is added to `notes`.
 pub(super) fn settle(
     cases: &mut [CaseFiles],
     folder: &Path,
     given: bool,
+    notes: &mut Vec<String>,
 ) -> Result<(String, bool), Error> {
     let path = folder.join(SPLIT_FILE);
     let (how, is_given) = if given {
         ("as the list of cases says".to_owned(), true)
     } else if path.is_file() {
-        read(cases, &path)?;
+        notes.extend(read(cases, &path)?);
         (format!("as {SPLIT_FILE} says"), true)
     } else {
         (by_subject(cases), false)
@@ -73,7 +77,8 @@ pub(super) fn settle(
     Ok((how, is_given))
 }
 
-/// Writes the split of `cases` in the form that [`find`](super::find) reads.
+/// Writes the split of `cases` in the form that [`find`](super::find) reads, any
+/// names included.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -81,18 +86,23 @@ pub fn write_split(cases: &[CaseFiles], path: &Path) -> Result<(), Error> {
     let mut text = String::from("case\tsubject\tsplit\n");
     for case in cases {
         let subject = case.subject.as_deref().unwrap_or("");
-        text += &format!("{}\t{subject}\t{}\n", case.name, case.split.name());
+        let row = [&*case.name, subject, case.split.name()];
+        text += &table::row(&row);
     }
     write_atomically(path, text.as_bytes())
 }
 
-fn read(cases: &mut [CaseFiles], path: &Path) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::reading(path))?;
-    let mut lines = text.lines().enumerate();
-    let header: Vec<&str> = lines.next().map_or(Vec::new(), |(_, line)| {
-        line.split('\t').map(str::trim).collect()
-    });
-    let column = |name: &str| header.iter().position(|h| *h == name);
+fn read(cases: &mut [CaseFiles], path: &Path) -> Result<Option<String>, Error> {
+    let Text { text, note } = text::read(path)?;
+    let rows = table::rows(&text).map_err(|line| {
+        Error::file(
+            path,
+            format!("line {line}: a quotation mark opens a name and none closes it. Add it, or remove the first"),
+        )
+    })?;
+    let mut rows = rows.into_iter();
+    let header = rows.next().map_or(Vec::new(), |row| row.cells);
+    let column = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
     let (Some(case), Some(split)) = (column("case"), column("split")) else {
         return Err(Error::file(
             path,
@@ -102,10 +112,9 @@ fn read(cases: &mut [CaseFiles], path: &Path) -> Result<(), Error> {
         ));
     };
     let subject = column("subject");
-    let mut rows = BTreeMap::new();
-    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
-        let cell = |column: usize| cells.get(column).copied().unwrap_or("");
+    let mut by_case = BTreeMap::new();
+    for Row { line, cells } in rows {
+        let cell = |column: usize| cells.get(column).map_or("", |cell| &**cell);
         let split = [Split::Train, Split::Validate, Split::Test]
             .into_iter()
             .find(|s| s.name() == cell(split))
@@ -113,17 +122,28 @@ fn read(cases: &mut [CaseFiles], path: &Path) -> Result<(), Error> {
                 let rule = "it must be train, validate or test";
                 Error::file(
                     path,
-                    format!("line {}: split is {:?}, {rule}", number + 1, cell(split)),
+                    format!("line {line}: split is {:?}, {rule}", cell(split)),
                 )
             })?;
         let subject = subject
             .map(cell)
             .filter(|s| !s.is_empty())
             .map(str::to_owned);
-        rows.insert(cell(case).to_owned(), (subject, split));
+        if by_case
+            .insert(cell(case).to_owned(), (subject, split))
+            .is_some()
+        {
+            return Err(Error::file(
+                path,
+                format!(
+                    "line {line}: case {} is there twice, one line is needed",
+                    cell(case)
+                ),
+            ));
+        }
     }
     for case in cases.iter_mut() {
-        let Some((subject, split)) = rows.remove(&case.name) else {
+        let Some((subject, split)) = by_case.remove(&case.name) else {
             let problem = format!(
                 "it has no line for case {}, every case needs one",
                 case.name
@@ -133,13 +153,13 @@ fn read(cases: &mut [CaseFiles], path: &Path) -> Result<(), Error> {
         case.split = split;
         case.subject = subject.or(case.subject.take());
     }
-    if let Some(name) = rows.into_keys().next() {
+    if let Some(name) = by_case.into_keys().next() {
         return Err(Error::file(
             path,
             format!("it names case {name}, which the data set does not have. Is a file missing?"),
         ));
     }
-    Ok(())
+    Ok(note)
 }
 
 /// Holds out every fifth subject, in an order drawn once for all from the names.

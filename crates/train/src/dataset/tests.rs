@@ -9,24 +9,24 @@ use unet3d_volume::{Annotated, Class, Geometry, LabelScheme, Normalise, Samples,
 use super::{Split, find, write_split};
 use crate::Error;
 
-fn volume(value: u8) -> Volume {
+pub(super) fn volume(value: u8) -> Volume {
     let mut samples = vec![value; 27];
     samples[0] = 0;
     Volume::new(Geometry::of_shape([3; 3]), 1, Samples::U8(samples)).unwrap()
 }
 
-fn write(folder: &Path, name: &str, value: u8) {
+pub(super) fn write(folder: &Path, name: &str, value: u8) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     unet3d_volume::write(&path, &volume(value)).unwrap();
 }
 
-fn text(folder: &Path, name: &str, text: &str) {
+pub(super) fn text(folder: &Path, name: &str, text: &str) {
     fs::write(folder.join(name), text).unwrap();
 }
 
 /// `n` cases `c0`, `c1` and so on, with channels as files where `channels` is above 1.
-fn folder(n: usize, channels: usize, json: &str) -> tempfile::TempDir {
+pub(super) fn folder(n: usize, channels: usize, json: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..n {
         write(folder.path(), &format!("labelsTr/c{i}.nii.gz"), 1);

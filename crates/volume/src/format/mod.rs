@@ -99,6 +99,18 @@ pub fn is_name_of_volume(path: &Path) -> bool {
         .any(|format| has_extension(path, format.extensions()))
 }
 
+/// Whether a name is one under which a slice of a volume may be kept: the files of
+/// a folder that is one volume.
+pub fn is_name_of_slice(path: &Path) -> bool {
+    slices::is_name_of_slice(path)
+}
+
+/// Whether a file holds the samples of a pair of files, whose header, which is there,
+/// stands for both.
+pub fn is_samples_of_pair(path: &Path) -> bool {
+    nifti::is_samples_of_pair(path)
+}
+
 /// A file format (or a folder as a format).
 trait Format: Sync {
     /// Name for people.

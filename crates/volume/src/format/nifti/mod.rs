@@ -26,7 +26,7 @@ use super::bytes::{DEFLATE_EXPANSION, read_samples, read_up_to, write_samples};
 use super::{Format, Source, atomic};
 use crate::samples::{NumberType, Samples, sample_count};
 use crate::words::counted;
-use crate::{Error, Scaling, Volume};
+use crate::{Error, Scaling, Volume, name};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const TRUNCATED: &str = "The file may be truncated: copy or download it again.";
@@ -244,17 +244,17 @@ fn scaled(samples: &Samples, slope: f64, intercept: f64) -> Samples {
 /// The other file of a pair, where `path` ends in `from` (or `from` + `.gz`)
 /// and the other exists.
 fn partner(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let lower = name.to_lowercase();
-    let stem_bytes = lower
-        .strip_suffix(".gz")
-        .unwrap_or(&lower)
-        .strip_suffix(from)?
-        .len();
-    let stem = name.get(..stem_bytes)?;
-    let upper = to.to_uppercase();
-    [to.to_owned(), format!("{to}.gz"), upper]
+    let ending = name::ending(path).to_ascii_lowercase();
+    if ending.strip_suffix(".gz").unwrap_or(&ending) != from {
+        return None;
+    }
+    [to.to_owned(), format!("{to}.gz"), to.to_uppercase()]
         .iter()
-        .map(|ending| path.with_file_name(format!("{stem}{ending}")))
+        .map(|ending| name::with_ending(path, ending))
         .find(|candidate| candidate.is_file())
+}
+
+/// Whether a file holds the samples of a pair whose header is there.
+pub(super) fn is_samples_of_pair(path: &Path) -> bool {
+    partner(path, ".img", ".hdr").is_some()
 }

@@ -210,6 +210,11 @@ fn slices_in(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// Whether [`slices_in`] takes a file of this name for a slice.
+pub(super) fn is_name_of_slice(path: &Path) -> bool {
+    kind_of(path).is_some()
+}
+
 fn kind_of(path: &Path) -> Option<Kind> {
     if has_extension(path, &[".png"]) {
         Some(Kind::Png)

@@ -13,6 +13,7 @@ mod imagej;
 mod ome;
 mod read;
 mod shaped;
+mod sidecar;
 mod units;
 mod write;
 
@@ -63,7 +64,9 @@ impl Format for Tiff {
     }
 
     fn read(&self, path: &Path) -> Result<Volume, Error> {
-        read::read(path)
+        let mut volume = read::read(path)?;
+        sidecar::apply(path, &mut volume);
+        Ok(volume)
     }
 
     fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
