@@ -171,6 +171,14 @@ pub(crate) struct Seed {
     pub(crate) seed: u64,
 }
 
+/// Whether results may take the place of files.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Overwrite {
+    /// Replace files that exist; without it they are spared, and nothing is done
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
 /// A volume to be written.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Out {

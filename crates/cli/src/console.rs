@@ -5,6 +5,8 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use std::path::Path;
+
 use anyhow::Context;
 use serde::Serialize;
 
@@ -69,6 +71,11 @@ fn write_line(text: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("standard output: cannot be written. Is the disk full?"),
     }
+}
+
+/// A path for `--json`: what of its name is no text is replaced, for JSON is text.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Bytes as people read them: `1.25 GiB`.

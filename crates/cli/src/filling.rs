@@ -155,7 +155,7 @@ pub(crate) fn run(
 
     tell(&filling, &result, measured.as_ref(), elapsed_s, console)?;
     let paths = &filling.paths;
-    let there = |path: &PathBuf| results.holds(path).then(|| path.clone());
+    let there = |path: &PathBuf| results.holds(path).then(|| console::shown(path));
     let mean = |scores: Option<&Scores>| scores.and_then(|s| s.mean_iou);
     let shown = measured.as_ref().or(expected);
     console.json(&json!({
@@ -174,7 +174,7 @@ pub(crate) fn run(
         "iterations": result.steps,
         "interrupted": interrupted,
         "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
-        "out": paths.named,
+        "out": console::shown(&paths.named),
         "segmentation": there(&paths.out),
         "uncertainty": paths.uncertainty.as_ref().and_then(there),
         "model": there(&paths.model),
@@ -358,7 +358,10 @@ pub(crate) fn next(filling: &Filling, result: &FillResult, demo: bool) -> Vec<(S
                 .words(flags)
                 // What the model is calibrated for.
                 .flag_if(filling.mirrored, "--mirrored");
-            let longer = again(&paths.out).words(["--minutes", &minutes_of_longer(filling)]);
+            let longer = again(&paths.out)
+                .words(["--minutes", &minutes_of_longer(filling)])
+                // Only what this run wrote is there.
+                .word("--overwrite");
             let is_stated = flags
                 .first()
                 .is_some_and(|flag| flag == "--annotated-slices");
@@ -394,7 +397,10 @@ fn minutes_of_longer(filling: &Filling) -> String {
 
 /// A volume beside another, with `addition` before its ending.
 pub(crate) fn beside(path: &Path, addition: &str) -> PathBuf {
-    output::beside(path, &format!("{addition}{}", output::ending(path)))
+    output::beside(
+        path,
+        &format!("{addition}{}", unet3d_volume::name::ending(path)),
+    )
 }
 
 /// The slices that a person would call annotated, for `--json`.

@@ -124,9 +124,9 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
         "elapsed_s": elapsed_s,
         "iterations": 0,
         "interrupted": false,
-        "out": paths.out,
-        "segmentation": results.holds(&paths.out).then_some(&paths.out),
-        "report": paths.report.as_ref().filter(|path| results.holds(path)),
+        "out": console::shown(&paths.out),
+        "segmentation": results.holds(&paths.out).then(|| console::shown(&paths.out)),
+        "report": paths.report.as_deref().filter(|path| results.holds(path)).map(console::shown),
     }))?;
     results.finish()?;
     Ok(End::Done)

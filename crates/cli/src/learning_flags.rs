@@ -9,6 +9,7 @@ use unet3d_train::{Budget, ClassWeights, OptimizerConfig, TrainConfig};
 use unet3d_unet::Preset;
 
 use crate::arguments::Machine;
+use crate::console::Console;
 use crate::parse;
 
 /// How to learn; what is not said comes from the configuration file, then from
@@ -117,6 +118,7 @@ impl LearningFlags {
                 let text = unet3d_volume::text::read(path).with_context(|| {
                     format!("{}: the configuration cannot be read", path.display())
                 })?;
+                Console::new(false).notes(text.note.as_slice());
                 let read = TrainConfig::from_toml(&text.with_plain_lines(), path)?;
                 overlay(base, read, &text.with_plain_lines())
             }

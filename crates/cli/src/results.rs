@@ -125,7 +125,11 @@ impl Results {
 /// file system refuses for its length.
 fn places(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap_or_default();
-    let short = format!("unet3d-{}{}", std::process::id(), output::ending(path));
+    let short = format!(
+        "unet3d-{}{}",
+        std::process::id(),
+        unet3d_volume::name::ending(path)
+    );
     let folders = [output::parent(path).to_owned(), ".".into(), env::temp_dir()];
     let mut out: Vec<PathBuf> = folders[1..].iter().map(|f| f.join(name)).collect();
     out.extend(folders.iter().map(|folder| folder.join(&short)));

@@ -6,8 +6,8 @@
 //! [`Tiling`] cuts the volume into overlapping tiles that fit into the memory
 //! given (`reach` says by how much they overlap, `axis` does one axis, `tiles`
 //! the three together), `mirror` fetches a tile with its context from the
-//! volume, `stitch` puts its output back (`uncertainty`: how doubtful it is),
-//! and [`predict()`] is the loop around them. From the doubts, [`mod@suggest`]
+//! volume, `stitch` puts its output back (`uncertainty`: how doubtful it is; `channels`: in
+//! the order of files), and [`predict()`] is the loop around them. From the doubts, [`mod@suggest`]
 //! says what to annotate next. No file is touched here.
 
 mod model;
@@ -28,6 +28,8 @@ mod uncertainty;
 
 mod stitch;
 
+mod channels;
+
 mod predict;
 
 pub mod suggest;
@@ -37,6 +39,7 @@ mod error;
 pub use unet3d_volume::Padding;
 
 pub use bytes::FORMAT_VERSION;
+pub use channels::channels_first;
 pub use error::{Error, ModelError};
 pub use fit::check_fit;
 pub use model::{Model, Pipeline};

@@ -30,8 +30,8 @@ pub mod phantom;
 
 pub use error::Error;
 pub use format::{
-    check_name, check_shape, check_target, is_name_of_slice, is_name_of_volume, is_samples_of_pair,
-    read, write,
+    check_content, check_name, check_shape, check_target, is_folder_to_write, is_name_of_slice,
+    is_name_of_volume, is_name_of_written_slice, is_samples_of_pair, read, write,
 };
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::{Normalise, Padding};

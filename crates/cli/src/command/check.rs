@@ -16,7 +16,7 @@ use crate::arguments::Json;
 use crate::console::{Console, counted};
 use crate::filling::told_slices;
 use crate::label_flags::{LabelFlags, read_or_ask};
-use crate::listing::{self, Item};
+use crate::listing::{self, Expected, FolderFlag, Item};
 
 /// Examine volumes or a data set and list what is wrong
 #[derive(Args, Debug)]
@@ -38,6 +38,9 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     labels: LabelFlags,
+
+    #[command(flatten)]
+    folder: FolderFlag,
 
     #[command(flatten)]
     json: Json,
@@ -105,10 +108,17 @@ impl Check {
             }
             paths => {
                 for path in paths {
-                    match listing::volumes(path) {
-                        Ok(items) => items.iter().for_each(|item| {
-                            examination.case(item, None, None, true);
-                        }),
+                    let expected = Expected {
+                        slices: self.folder.folder,
+                        ..Expected::default()
+                    };
+                    match listing::volumes(std::slice::from_ref(path), &expected) {
+                        Ok(found) => {
+                            console.notes(&found.notes);
+                            found.items.iter().for_each(|item| {
+                                examination.case(item, None, None, true);
+                            });
+                        }
                         Err(error) => examination.error(format!("{error:#}")),
                     }
                 }
@@ -167,9 +177,12 @@ impl Examination {
             Err(error) => return self.error(error.to_string()),
         };
         let mut voxels = Vec::new();
+        for note in &data_set.notes {
+            self.warning(note.clone());
+        }
         for case in &data_set.cases {
             let image = Item {
-                name: case.name.clone(),
+                name: case.name.clone().into(),
                 paths: case.images.clone(),
             };
             let labels = Item::of(&case.labels);

@@ -9,9 +9,10 @@ use serde_json::json;
 use unet3d_volume::Geometry;
 
 use super::End;
-use crate::arguments::Json;
-use crate::console::{self, Console};
-use crate::{output, parse};
+use crate::arguments::{Json, Overwrite};
+use crate::console::{self, Console, shown};
+use crate::output::{self, Planned};
+use crate::parse;
 
 /// Write a volume in another format
 #[derive(Args, Debug)]
@@ -40,6 +41,9 @@ pub(crate) struct Convert {
     crop: Option<[Range<usize>; 3]>,
 
     #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -47,7 +51,7 @@ impl Convert {
     /// Reads, then writes.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
-        output::check_volume(&self.out, &[&self.input])?;
+        output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
         let mut volume = unet3d_volume::read(&self.input)?;
         console.notes(&volume.notes);
         if let Some(ranges) = self.crop {
@@ -58,6 +62,12 @@ impl Convert {
         if let Some(spacing_mm) = self.spacing {
             set_spacing(&mut volume.geometry, spacing_mm);
         }
+        output::check_planned(&[Planned {
+            path: &self.out,
+            shape: volume.geometry.shape,
+            channels: volume.channels,
+            number_type: volume.samples.number_type(),
+        }])?;
         unet3d_volume::write(&self.out, &volume)
             .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
         console.result(format_args!(
@@ -67,7 +77,7 @@ impl Convert {
             console::counted(volume.channels, "channel"),
             volume.type_name()
         ))?;
-        console.json(&json!({ "out": self.out, "shape": volume.geometry.shape }))?;
+        console.json(&json!({ "out": shown(&self.out), "shape": volume.geometry.shape }))?;
         Ok(End::Done)
     }
 }

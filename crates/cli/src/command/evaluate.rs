@@ -13,10 +13,10 @@ use unet3d_volume::labels::{classes_of, describe_values};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use super::End;
-use crate::arguments::Json;
+use crate::arguments::{Json, Overwrite};
 use crate::console::{self, Console};
 use crate::label_flags::{LabelFlags, mask, read_under};
-use crate::listing::{self, Item};
+use crate::listing::{self, FolderFlag, Item};
 use crate::output;
 use crate::reliability;
 use summary::{Counted, Summary};
@@ -32,7 +32,7 @@ Examples:
   unet3d evaluate predictions/ data/labelsTs/ --summary predictions/summary.json
   unet3d evaluate labels.tif truth.tif --dense --probabilities probabilities.npy
 
-Folders are matched by file name. Only voxels annotated in TRUTH count; --except
+Folders are matched by file name, with _0000 or without. Only voxels annotated in TRUTH count; --except
 leaves out those annotated in SPARSE, which is what the network learned from.
 The label flags say what is annotated in TRUTH; with --except, --unlabeled holds
 for both files, and the others say it of SPARSE alone. Where no flag is given:
@@ -70,6 +70,12 @@ pub(crate) struct Evaluate {
     probabilities: Option<PathBuf>,
 
     #[command(flatten)]
+    folder: FolderFlag,
+
+    #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     json: Json,
 
     #[command(flatten)]
@@ -95,7 +101,13 @@ impl Evaluate {
     /// Pairs the files, counts, tells.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
-        let pairs = listing::pairs(&self.prediction, &self.truth)?;
+        let mut notes = Vec::new();
+        let pairs = listing::pairs(
+            &self.prediction,
+            &self.truth,
+            self.folder.folder,
+            &mut notes,
+        )?;
         if let (Some(path), 2..) = (&self.probabilities, pairs.len()) {
             bail!(
                 "--probabilities {}: belongs to one prediction, {} were given. Evaluate them one by one.",
@@ -104,15 +116,16 @@ impl Evaluate {
             );
         }
         let sparse = match &self.except {
-            Some(path) => Some(self.sparse_items(path, &pairs)?),
+            Some(path) => Some(self.sparse_items(path, &pairs, &mut notes)?),
             None => None,
         };
+        console.notes(&notes);
         if let Some(path) = &self.summary {
             let items = pairs.iter().flat_map(|(p, t)| [p, t]);
             let items = items.chain(sparse.iter().flatten());
             let mut inputs: Vec<_> = items.flat_map(|item| &item.paths).map(|p| &**p).collect();
             inputs.extend(self.labels.annotated.as_deref());
-            output::check_file(path, &inputs).context("--summary")?;
+            output::check_file(path, &inputs, self.overwrite.overwrite).context("--summary")?;
         }
         let meaning = Meaning::new(&self.labels, self.except.is_some(), &self.truth)?;
         let read = |i: usize, classes: &[Class]| {
@@ -148,11 +161,11 @@ impl Evaluate {
                 calibration_error =
                     reliability::calibration_error(path, &file.truth, file.except.as_ref())?;
             }
-            cases.push((truth.name.clone(), file.count()?));
+            cases.push((truth.name(), file.count()?));
             if let Some(surfaces) = &mut surfaces {
                 let labels = [&file.truth, &file.prediction];
                 let except = file.except.as_ref();
-                surfaces.measure(truth.name.clone(), &file.source, labels, except)?;
+                surfaces.measure(truth.name(), &file.source, labels, except)?;
             }
         }
         let surface = surfaces.and_then(|s| s.finish());
@@ -184,11 +197,17 @@ impl Evaluate {
     }
 
     /// The sparse annotation of each pair.
-    fn sparse_items(&self, path: &Path, pairs: &[listing::Pair]) -> anyhow::Result<Vec<Item>> {
+    fn sparse_items(
+        &self,
+        path: &Path,
+        pairs: &[listing::Pair],
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Vec<Item>> {
         if pairs.len() == 1 && pairs[0].1.paths[0] == self.truth {
             return Ok(vec![Item::of(path)]);
         }
-        let found = listing::pairs(path, &self.truth).context("--except")?;
+        let found =
+            listing::pairs(path, &self.truth, self.folder.folder, notes).context("--except")?;
         pairs
             .iter()
             .map(|(_, truth)| {
@@ -200,7 +219,7 @@ impl Evaluate {
                     format!(
                         "--except {}: no file of the name {}",
                         path.display(),
-                        truth.name
+                        truth.name()
                     )
                 })
             })

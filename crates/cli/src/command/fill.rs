@@ -13,7 +13,7 @@ use unet3d_volume::{LabelScheme, Labels, Volume};
 use super::End;
 use super::evaluate::same_shape;
 use crate::absent;
-use crate::arguments::{Json, Machine, Out, ReportFlags};
+use crate::arguments::{Json, Machine, Out, Overwrite, ReportFlags};
 use crate::console::Console;
 use crate::filling::{self, Filling, Paths};
 use crate::interpolating::{self, Interpolating};
@@ -78,6 +78,9 @@ pub(crate) struct Fill {
     machine: Machine,
 
     #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -107,7 +110,7 @@ impl Fill {
         };
         let mut config = self.learning.settle(base, &self.machine)?;
         let inputs: [&Path; 2] = [&self.image, &self.labels];
-        output::check_volume(out, &inputs)?;
+        output::check_volume(out, &inputs, self.replace())?;
         let paths = Paths {
             image: self.image.clone(),
             labels: self.labels.clone(),
@@ -124,11 +127,11 @@ impl Fill {
         let mut outputs: Vec<(&str, &Path)> =
             vec![("--out", &paths.out), ("--model", &paths.model)];
         outputs.extend(paths.report.iter().map(|path| ("--report", path.as_path())));
-        for (_, path) in &outputs[1..] {
-            output::check_file(path, &inputs)?;
+        for (flag, path) in &outputs[1..] {
+            output::check_file(path, &inputs, self.replace()).with_context(|| *flag)?;
         }
         if let Some(uncertainty) = &paths.uncertainty {
-            output::check_volume(uncertainty, &inputs)?;
+            output::check_volume(uncertainty, &inputs, self.replace()).context("--uncertainty")?;
             outputs.push(("--uncertainty", uncertainty));
         }
         output::check_distinct(&outputs)?;
@@ -183,9 +186,9 @@ impl Fill {
         let out = &self.out.out;
         let inputs: [&Path; 2] = [&self.image, &self.labels];
         let report = self.report_path();
-        output::check_volume(out, &inputs)?;
+        output::check_volume(out, &inputs, self.replace())?;
         if let Some(report) = &report {
-            output::check_file(report, &inputs)?;
+            output::check_file(report, &inputs, self.replace()).context("--report")?;
             output::check_distinct(&[("--out", out), ("--report", report)])?;
         }
         let (image, labels) = self.volumes()?;
@@ -220,6 +223,12 @@ impl Fill {
                 self.labels.display()
             ));
         }
+    }
+
+    /// Whether results may take the place of files: asked for, or those of the run that
+    /// is gone on with.
+    fn replace(&self) -> bool {
+        self.overwrite.overwrite || self.resume
     }
 
     fn report_path(&self) -> Option<PathBuf> {

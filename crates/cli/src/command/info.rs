@@ -10,7 +10,7 @@ use unet3d_volume::{Geometry, Volume};
 
 use super::End;
 use crate::arguments::Json;
-use crate::console::{self, Console};
+use crate::console::{self, Console, shown};
 use crate::model_file;
 
 /// Values up to which a volume of whole numbers is shown as labels: no
@@ -142,7 +142,7 @@ fn model(path: &Path) -> anyhow::Result<Facts> {
     ];
     let object = json!({
         "kind": if path.is_dir() { "run" } else { "model" },
-        "model": file,
+        "model": shown(&file),
         "parameters": model.network.parameter_count(),
         "network": config,
         "pipeline": pipeline,

@@ -14,7 +14,7 @@ use unet3d_volume::{Annotated, LabelScheme, Phantom as Specimen};
 use super::End;
 use crate::arguments::{Json, Seed};
 use crate::command_line::CommandLine;
-use crate::console::{self, Console};
+use crate::console::{self, Console, shown};
 use crate::label_flags::read_under;
 use crate::{output, parse};
 
@@ -108,7 +108,7 @@ impl Phantom {
         output::write_file(&self.out.join("dataset.json"), description.as_bytes())?;
         self.tell(&cases, console)?;
         console.json(&json!({
-            "out": self.out,
+            "out": shown(&self.out),
             "seed": self.seed.seed,
             "unlabeled": UNLABELED,
             "cases": cases,
@@ -197,9 +197,9 @@ impl Phantom {
         let kept = [0, 1, 2].map(|a| evenly_spaced(shape[a], sample.slices[a]));
         Ok(json!({
             "name": sample.name,
-            "image": path("imagesTr"),
-            "labels": path("labelsTr"),
-            "truth": path("truth"),
+            "image": shown(&path("imagesTr")),
+            "labels": shown(&path("labelsTr")),
+            "truth": shown(&path("truth")),
             "shape": shape,
             "slices": { "z": kept[0], "y": kept[1], "x": kept[2] },
             "annotated_share": labels.annotated_voxels() as f64 / labels.voxels.len() as f64,

@@ -1,23 +1,31 @@
 //! `predict`: a model on new images.
+//!
+//! All images are judged before the first is predicted; one that is refused keeps no
+//! other from its result.
+
+mod outcome;
+mod plan;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use unet3d_kernels::Threads;
 use unet3d_kernels::conv3d::Context;
-use unet3d_predict::{Error, Model, Options, Prediction, Tiling, check_fit};
+use unet3d_predict::{Error, Model, Options, Prediction, Tiling, channels_first, check_fit};
 use unet3d_unet::Engine;
-use unet3d_volume::{Labels, Samples, Volume};
+use unet3d_volume::{Geometry, Labels, Samples, Volume};
 
+use self::outcome::Outcomes;
+use self::plan::{Job, Jobs};
 use super::End;
-use crate::arguments::{Json, Machine, ProfileFlag};
-use crate::console::{self, Console};
+use crate::arguments::{Json, Machine, Overwrite, ProfileFlag};
+use crate::console::{self, Console, shown};
 use crate::interrupt::Interrupt;
-use crate::listing::{self, Item};
+use crate::listing::{Expected, FolderFlag, Item};
 use crate::progress::Progress;
 use crate::{model_file, output, parse, profile_table};
 
@@ -30,9 +38,16 @@ Examples:
   unet3d predict run/ new.tif -o labels.tif --uncertainty doubts.tif --mirrored
 
 MODEL is a model file, or the folder of a training run (then its best model).
-Several images, or a folder of them, are written into the folder OUT under their
-own names. The result has the geometry of its image; its values are those of the
-classes that the model was trained with.")]
+OUT is a file where its name ends as one (.nii, .nii.gz, .tif, .npy, .png), else a
+folder, in which each result has the name of its image. The result has the geometry
+of its image; its values are those of the classes that the model was trained with.
+
+A file for each channel: CASE_0000, CASE_0001 and so on, as many as the model has;
+naming one brings the others, and the result is called CASE. Other numbers are part
+of the name. Patterns such as \"images/*.nii.gz\" are understood.
+
+An image that cannot be predicted is told in a table at the end, the others are
+predicted all the same, and the code is 1.")]
 pub(crate) struct Predict {
     /// Model file or run folder
     #[arg(value_name = "MODEL")]
@@ -42,7 +57,7 @@ pub(crate) struct Predict {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
 
-    /// File to write for one image, folder for several
+    /// File to write, or folder to write into: see below
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
 
@@ -70,6 +85,12 @@ pub(crate) struct Predict {
     tile: Option<[usize; 3]>,
 
     #[command(flatten)]
+    folder: FolderFlag,
+
+    #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     profile: ProfileFlag,
 
     #[command(flatten)]
@@ -77,29 +98,6 @@ pub(crate) struct Predict {
 
     #[command(flatten)]
     json: Json,
-}
-
-/// What to predict and where to write it.
-struct Job {
-    item: Item,
-    out: PathBuf,
-    probabilities: Option<PathBuf>,
-    uncertainty: Option<PathBuf>,
-}
-
-impl Job {
-    /// Every file that it writes, with the flag that names it.
-    fn outputs(&self) -> Vec<(&'static str, &Path)> {
-        let asked = [
-            ("--out", Some(&self.out)),
-            ("--probabilities", self.probabilities.as_ref()),
-            ("--uncertainty", self.uncertainty.as_ref()),
-        ];
-        let named = asked.into_iter();
-        named
-            .filter_map(|(flag, path)| Some((flag, path?.as_path())))
-            .collect()
-    }
 }
 
 impl Predict {
@@ -115,13 +113,15 @@ impl Predict {
         if self.uncalibrated {
             model.pipeline.calibration = None;
         }
-        let jobs = self.plan(&file)?;
+        let expected = Expected {
+            channels: Some(model.network.config().in_channels),
+            slices: self.folder.folder,
+            of_one_slice: model.pipeline.record["cases_of_one_slice"].as_bool(),
+        };
+        let Jobs { jobs, notes } = plan::jobs(&self, &file, &expected)?;
+        console.notes(&notes);
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
-        let context = Context {
-            threads: &threads,
-            isa: engine.isa,
-        };
         let options = Options {
             memory_bytes: self.machine.memory,
             tile: self.tile,
@@ -134,121 +134,193 @@ impl Predict {
         if let Some(tile) = self.tile {
             model.network.output_shape(tile).context("--tile")?;
         }
-        let mut files = Vec::new();
-        for job in &jobs {
+        let mut outcomes = Outcomes::default();
+        let mut interrupted = false;
+        let judged = judge(&model, &jobs, &options, &threads, console, &mut outcomes)?;
+        for Judged { job, volume } in judged {
             let source = job.item.source();
-            let volume = job.item.read()?;
-            console.notes(&volume.notes);
-            for (_, path) in job.outputs() {
-                unet3d_volume::check_shape(path, volume.geometry.shape)?;
+            // Again from its file, unless it is the only one.
+            let volume = volume.map_or_else(|| job.item.read(), Ok);
+            let done = volume.and_then(|volume| {
+                self.one(
+                    &model,
+                    job,
+                    volume,
+                    &options,
+                    (&threads, &interrupt),
+                    console,
+                )
+            });
+            match done {
+                Ok(Some(about)) => outcomes.done(job, about),
+                Ok(None) => {
+                    console.note(format_args!(
+                        "Interrupted: {} of {} written, {source} is not.",
+                        outcomes.files.len(),
+                        console::counted(jobs.len(), "image")
+                    ));
+                    interrupted = true;
+                    break;
+                }
+                Err(error) if jobs.len() == 1 => return Err(error),
+                Err(error) => outcomes.failed(job, &error, console),
             }
-            let predicted =
-                predict_volume(&model, &volume, &options, &threads, &interrupt, console)
-                    .with_context(|| source.clone())?;
-            let Some(prediction) = predicted else {
-                console.note(format_args!(
-                    "Interrupted: {} of {} written, {source} is not.",
-                    files.len(),
-                    console::counted(jobs.len(), "image")
-                ));
-                return Ok(End::Interrupted);
-            };
-            for warning in &prediction.warnings {
-                console.note(format_args!("{source}: {warning}"));
-            }
-            if let Some(profile) = &prediction.profile {
-                profile_table::print(profile, context, console);
-            }
-            write_prediction(&model, &volume, &prediction, job)?;
-            console.result(format_args!(
-                "Wrote {}: {} voxels in {} of {}, at most {} of memory.",
-                job.out.display(),
-                console::shape(volume.geometry.shape),
-                console::counted(prediction.tiles, "tile"),
-                console::shape(prediction.tile),
-                console::bytes(prediction.peak_bytes),
-            ))?;
-            files.push(json!({
-                "image": source,
-                "out": job.out,
-                "probabilities": job.probabilities,
-                "uncertainty": job.uncertainty,
-                "tile": prediction.tile,
-                "tiles": prediction.tiles,
-                "peak_bytes": prediction.peak_bytes,
-            }));
+        }
+        let end = outcomes.tell(console)?;
+        if interrupted {
+            return Ok(End::Interrupted);
         }
         console.json(&json!({
-            "model": file,
-            "out": self.out,
-            "files": files,
+            "model": shown(&file),
+            "out": shown(&self.out),
+            "files": outcomes.files,
+            "failures": outcomes.failures(),
             "elapsed_s": started.elapsed().as_secs_f64(),
         }))?;
-        Ok(End::Done)
+        Ok(end)
     }
 
-    /// One job for each image, with every path checked.
-    fn plan(&self, model: &Path) -> anyhow::Result<Vec<Job>> {
-        let mut items = Vec::new();
-        for image in &self.images {
-            items.extend(listing::volumes(image)?);
+    /// Predicts one image and writes its results; what `--json` says of it, or `None`
+    /// when the person asked to stop.
+    fn one(
+        &self,
+        model: &Model,
+        job: &Job,
+        volume: Volume,
+        options: &Options,
+        (threads, interrupt): (&Threads, &Interrupt),
+        console: Console,
+    ) -> anyhow::Result<Option<Value>> {
+        let source = job.item.source();
+        let options = Options {
+            held_bytes: held_bytes(&volume, options),
+            ..options.clone()
+        };
+        let predicted = predict_volume(model, &volume, &options, threads, interrupt, console)
+            .with_context(|| source.clone())?;
+        let Some(prediction) = predicted else {
+            return Ok(None);
+        };
+        for warning in &prediction.warnings {
+            console.note(format_args!("{source}: {warning}"));
         }
-        let is_single =
-            matches!(&self.images[..], [one] if items.len() == 1 && items[0].paths[0] == *one);
-        let inputs: Vec<&Path> = items
-            .iter()
-            .flat_map(|i| i.paths.iter().map(PathBuf::as_path))
-            .chain([model])
-            .collect();
-        let into_folder =
-            !is_single || self.out.is_dir() || unet3d_volume::check_name(&self.out).is_err();
-        if is_single && into_folder && !self.out.is_dir() {
-            // One image and a name without a known ending: more likely a
-            // forgotten ending than a folder.
-            output::check_volume(&self.out, &inputs)?;
-        }
-        if into_folder && self.out.is_file() {
-            bail!(
-                "{}: is a file, several images need a folder. Give -o the name of a folder.",
-                self.out.display()
-            );
-        }
-        let mut jobs: Vec<Job> = Vec::new();
-        for item in &items {
-            let name = writable_name(&item.name);
-            let place = |path: &PathBuf| match into_folder {
-                true => path.join(&name),
-                false => path.clone(),
+        if let Some(profile) = &prediction.profile {
+            let context = Context {
+                threads,
+                isa: options.engine.isa,
             };
-            let job = Job {
-                item: item.clone(),
-                out: place(&self.out),
-                probabilities: self.probabilities.as_ref().map(place),
-                uncertainty: self.uncertainty.as_ref().map(place),
-            };
-            if jobs.iter().any(|j| j.out == job.out) {
-                bail!(
-                    "{}: two images would be written there, both are called {}. Predict them separately.",
-                    job.out.display(),
-                    item.name
-                );
-            }
-            for (_, path) in job.outputs() {
-                output::check_volume(path, &inputs)?;
-            }
-            output::check_distinct(&job.outputs())?;
-            jobs.push(job);
+            profile_table::print(profile, context, console);
         }
-        Ok(jobs)
+        let Volume { geometry, .. } = volume;
+        let shape = geometry.shape;
+        let (tile, tiles, peak_bytes) = (prediction.tile, prediction.tiles, prediction.peak_bytes);
+        write_prediction(model, geometry, prediction, job)?;
+        console.result(format_args!(
+            "Wrote {}: {} voxels in {} of {}, at most {} of memory.",
+            job.out.display(),
+            console::shape(shape),
+            console::counted(tiles, "tile"),
+            console::shape(tile),
+            console::bytes(peak_bytes),
+        ))?;
+        Ok(Some(json!({
+            "image": source,
+            "out": shown(&job.out),
+            "probabilities": job.probabilities.as_deref().map(shown),
+            "uncertainty": job.uncertainty.as_deref().map(shown),
+            "tile": tile,
+            "tiles": tiles,
+            "peak_bytes": peak_bytes,
+        })))
     }
 }
 
-/// The name of the image where its format can be written, else as NIfTI.
-fn writable_name(name: &str) -> String {
-    if unet3d_volume::check_name(Path::new(name)).is_ok() {
-        name.to_owned()
-    } else {
-        format!("{}.nii.gz", output::stem(Path::new(name)))
+/// An image that can be predicted.
+struct Judged<'a> {
+    job: &'a Job,
+    /// Where it is the only one, what its file holds: no need to read it twice.
+    volume: Option<Volume>,
+}
+
+/// Looks at every image before the first is predicted: whether it can be read, suits
+/// the model and the memory, and whether its results can be written.
+///
+/// # Errors
+/// Where the only image is refused, or all results together do not fit the disk.
+fn judge<'a>(
+    model: &Model,
+    jobs: &'a [Job],
+    options: &Options,
+    threads: &Threads,
+    console: Console,
+    outcomes: &mut Outcomes,
+) -> anyhow::Result<Vec<Judged<'a>>> {
+    let mut planned = Vec::new();
+    let mut judged = Vec::new();
+    for job in jobs {
+        let read = job.item.read().and_then(|volume| {
+            let options = Options {
+                held_bytes: held_bytes(&volume, options),
+                ..options.clone()
+            };
+            let of_job = job.planned(model, volume.geometry.shape);
+            output::check_planned(&of_job)?;
+            check_fit(model, volume.channels, &volume.geometry)
+                .map_err(|error| naming_channels(error.into(), model, &volume, &job.item))
+                .and_then(|_| {
+                    Ok(Tiling::new(
+                        model,
+                        volume.geometry.shape,
+                        &options,
+                        threads,
+                    )?)
+                })
+                .with_context(|| job.item.source())?;
+            Ok((volume, of_job))
+        });
+        match read {
+            Ok((volume, of_job)) => {
+                console.notes(&volume.notes);
+                planned.extend(of_job);
+                let volume = (jobs.len() == 1).then_some(volume);
+                judged.push(Judged { job, volume });
+            }
+            Err(error) if jobs.len() == 1 => return Err(error),
+            Err(error) => outcomes.failed(job, &error, console),
+        }
+    }
+    output::check_planned(&planned)?;
+    Ok(judged)
+}
+
+/// The refusal of an image with fewer channels than the model, with the names that
+/// files of channels have.
+fn naming_channels(
+    error: anyhow::Error,
+    model: &Model,
+    volume: &Volume,
+    item: &Item,
+) -> anyhow::Error {
+    let channels = model.network.config().in_channels;
+    if volume.channels >= channels {
+        return error;
+    }
+    let stem = unet3d_volume::name::stem(Path::new(&item.name));
+    let case = unet3d_volume::name::channel(&stem).map_or(stem, |(case, _)| case);
+    anyhow::anyhow!(
+        "{error} Files of single channels must be called {0}_0000, {0}_0001 and so on, {channels} of them, and lie beside each other.",
+        case.display()
+    )
+}
+
+/// What the caller holds beside the prediction where it gives more than labels: the
+/// image as its file has it and as the network sees it.
+fn held_bytes(volume: &Volume, options: &Options) -> u64 {
+    let samples = volume.samples.len();
+    let bytes = samples * (volume.samples.number_type().bytes() + size_of::<f32>());
+    match options.probabilities || options.uncertainty {
+        true => bytes as u64,
+        false => 0,
     }
 }
 
@@ -288,32 +360,33 @@ pub(crate) fn predict_volume(
     }
 }
 
+/// Writes what was predicted. Nothing is copied but the class values: probabilities
+/// can be most of the memory.
 fn write_prediction(
     model: &Model,
-    volume: &Volume,
-    prediction: &Prediction,
+    geometry: Geometry,
+    prediction: Prediction,
     job: &Job,
 ) -> anyhow::Result<()> {
     let labels = Labels {
-        geometry: volume.geometry.clone(),
+        geometry,
         classes: model.pipeline.classes.clone(),
-        voxels: prediction.labels.clone(),
+        voxels: prediction.labels,
     };
     unet3d_volume::write(&job.out, &labels.to_volume(labels.unlabeled_value()))?;
-    if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
-        let classes = labels.classes.len();
-        let voxels = volume.geometry.voxels();
-        let mut channels = vec![0.0; probabilities.len()];
-        for (i, of_voxel) in probabilities.chunks_exact(classes).enumerate() {
-            for (c, p) in of_voxel.iter().enumerate() {
-                channels[c * voxels + i] = *p;
-            }
-        }
-        let volume = Volume::new(volume.geometry.clone(), classes, Samples::F32(channels))?;
+    let Labels {
+        geometry, classes, ..
+    } = labels;
+    if let (Some(path), Some(mut probabilities)) = (&job.probabilities, prediction.probabilities) {
+        let [_, rows, columns] = geometry.shape;
+        channels_first(&mut probabilities, rows * columns, classes.len());
+        let samples = Samples::F32(probabilities);
+        let volume = Volume::new(geometry.clone(), classes.len(), samples)?;
         unet3d_volume::write(path, &volume)?;
     }
-    if let (Some(path), Some(uncertainty)) = (&job.uncertainty, &prediction.uncertainty) {
-        write_map(path, volume, uncertainty)?;
+    if let (Some(path), Some(uncertainty)) = (&job.uncertainty, prediction.uncertainty) {
+        let volume = Volume::new(geometry, 1, Samples::F32(uncertainty))?;
+        unet3d_volume::write(path, &volume)?;
     }
     Ok(())
 }

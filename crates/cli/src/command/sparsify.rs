@@ -10,8 +10,8 @@ use unet3d_volume::labels::evenly_spaced;
 use unet3d_volume::{Annotated, Class, LabelScheme};
 
 use super::End;
-use crate::arguments::{Json, Out};
-use crate::console::{self, Console};
+use crate::arguments::{Json, Out, Overwrite};
+use crate::console::{self, Console, shown};
 use crate::label_flags::read_under;
 use crate::{output, parse};
 
@@ -52,6 +52,9 @@ pub(crate) struct Sparsify {
     classes: Vec<Class>,
 
     #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -60,7 +63,7 @@ impl Sparsify {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let out = &self.out.out;
-        output::check_volume(out, &[&self.labels])?;
+        output::check_volume(out, &[&self.labels], self.overwrite.overwrite)?;
         let source = self.labels.display().to_string();
         let volume = unet3d_volume::read(&self.labels)?;
         console.notes(&volume.notes);
@@ -98,7 +101,7 @@ impl Sparsify {
             "Voxels that are not annotated have the value {value}: pass it on as --unlabeled {value}."
         ))?;
         console.json(&json!({
-            "out": out,
+            "out": shown(out),
             "unlabeled": value,
             "slices": { "z": kept[0], "y": kept[1], "x": kept[2] },
             "annotated_voxels": annotated,

@@ -13,9 +13,9 @@ use unet3d_volume::{Annotated, Geometry, Label, LabelScheme, Labels, Volume};
 use super::End;
 use super::evaluate::same_shape;
 use super::predict::{predict_volume, write_map};
-use crate::arguments::{Json, Machine};
+use crate::arguments::{Json, Machine, Overwrite};
 use crate::command_line::CommandLine;
-use crate::console::{self, Console};
+use crate::console::{self, Console, shown};
 use crate::interrupt::Interrupt;
 use crate::label_flags::{LabelFlags, tell_annotation};
 use crate::listing::Item;
@@ -81,6 +81,9 @@ pub(crate) struct Suggest {
     machine: Machine,
 
     #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -101,7 +104,8 @@ impl Suggest {
         let console = Console::new(self.json.json);
         let engine = self.machine.engine()?;
         if let Some(path) = &self.uncertainty {
-            output::check_volume(path, &[&self.model, &self.image, &self.labels])?;
+            let inputs = [&*self.model, &*self.image, &*self.labels];
+            output::check_volume(path, &inputs, self.overwrite.overwrite)?;
         }
         let (model, _) = model_file::read(&self.model)?;
         let image = Item::of(&self.image).read()?;
@@ -238,8 +242,8 @@ impl Suggest {
                 })
             })
             .collect();
-        let uncertainty = self.uncertainty.as_ref().filter(|path| results.holds(path));
-        console.json(&json!({ "slices": named, "uncertainty": uncertainty }))
+        let uncertainty = self.uncertainty.as_deref().filter(|path| results.holds(path));
+        console.json(&json!({ "slices": named, "uncertainty": uncertainty.map(shown) }))
     }
 
     fn why(&self, slice: &SliceRef) -> String {

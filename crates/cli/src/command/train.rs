@@ -19,7 +19,7 @@ use super::evaluate::{class_table, score};
 use crate::absent::{self, Judge};
 use crate::arguments::{Json, Machine, ProfileFlag, ReportFlags};
 use crate::command_line::CommandLine;
-use crate::console::{self, Console};
+use crate::console::{self, Console, shown};
 use crate::interrupt::Interrupt;
 use crate::label_flags::LabelFlags;
 use crate::learning_flags::LearningFlags;
@@ -202,8 +202,8 @@ impl Train {
             "last": scored,
             "interrupted": stopped,
             "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
-            "out": self.out,
-            "report": plan.report.as_ref().filter(|path| results.holds(path)),
+            "out": shown(&self.out),
+            "report": plan.report.as_deref().filter(|path| results.holds(path)).map(shown),
         }))?;
         results.finish()?;
         Ok(if stopped { End::Interrupted } else { End::Done })
@@ -228,6 +228,7 @@ impl Train {
             Err(Error::NoScheme { labels }) => return Err(ask(&self.data, &labels)),
             found => found?,
         };
+        console.notes(&data_set.notes);
         if let Some(name) = &self.labels.objects {
             data_set.take_as_objects(name)?;
         }

@@ -205,7 +205,11 @@ impl Finder<'_> {
                 ));
             };
             let labels = self.path(labels);
-            let images = images.into_iter().filter(|image| image.exists()).collect();
+            if let Some(missing) = images.iter().find(|image| !image.exists()) {
+                let problem =
+                    format!("case {name} has no image file of that name. Is it elsewhere?");
+                return Err(Error::file(missing, problem));
+            }
             cases.push(case_files(
                 name.clone(),
                 images,

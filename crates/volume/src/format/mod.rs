@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::{Error, Volume};
+use crate::{Error, NumberType, Volume};
 
 pub use nifti::Forms;
 
@@ -92,6 +92,27 @@ pub fn check_shape(path: &Path, shape: [usize; 3]) -> Result<(), Error> {
     by_name(path)?.check_shape(path, shape)
 }
 
+/// Refuses a path that [`write()`] would refuse for what the volume is: its shape
+/// `[z, y, x]`, its number of channels, or the type of its samples.
+///
+/// # Errors
+/// Names the limit of the format.
+pub fn check_content(
+    path: &Path,
+    shape: [usize; 3],
+    channels: usize,
+    number_type: NumberType,
+) -> Result<(), Error> {
+    let format = by_name(path)?;
+    format.check_shape(path, shape)?;
+    format.check_samples(path, shape, channels, number_type)
+}
+
+/// Whether [`write()`] makes a folder of slices of this name, not a file.
+pub fn is_folder_to_write(path: &Path) -> bool {
+    by_name(path).is_ok() && slices::is_folder_to_write(path)
+}
+
 /// Whether volumes are kept under names like this, also where they can only be read.
 pub fn is_name_of_volume(path: &Path) -> bool {
     FORMATS
@@ -103,6 +124,11 @@ pub fn is_name_of_volume(path: &Path) -> bool {
 /// a folder that is one volume.
 pub fn is_name_of_slice(path: &Path) -> bool {
     slices::is_name_of_slice(path)
+}
+
+/// Whether a name is one that [`write()`] gives to the slices of a folder.
+pub fn is_name_of_written_slice(path: &Path) -> bool {
+    slices::is_name_of_written_slice(path)
 }
 
 /// Whether a file holds the samples of a pair of files, whose header, which is there,
@@ -148,6 +174,18 @@ trait Format: Sync {
 
     /// Refuses a shape `[z, y, x]` that the format cannot hold.
     fn check_shape(&self, _path: &Path, _shape: [usize; 3]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Refuses channels and samples that the format cannot hold, of a volume whose
+    /// shape it can.
+    fn check_samples(
+        &self,
+        _path: &Path,
+        _shape: [usize; 3],
+        _channels: usize,
+        _number_type: NumberType,
+    ) -> Result<(), Error> {
         Ok(())
     }
 

@@ -38,6 +38,20 @@ impl Format for Npy {
         source.start.starts_with(MAGIC)
     }
 
+    /// What could not be read again is not written.
+    fn check_samples(
+        &self,
+        path: &Path,
+        [z, y, x]: [usize; 3],
+        channels: usize,
+        _number_type: NumberType,
+    ) -> Result<(), Error> {
+        match channels {
+            1 => Ok(()),
+            c => axes(&[c, z, y, x], path).map(|_| ()),
+        }
+    }
+
     fn read(&self, path: &Path) -> Result<Volume, Error> {
         let file = File::open(path).map_err(Error::io(path, "opening"))?;
         let length = file.metadata().map_err(Error::io(path, "reading"))?.len();

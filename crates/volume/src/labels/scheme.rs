@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Class, Direction, Ends, Label, LabelsError, StatedSlices};
 
@@ -22,7 +22,13 @@ pub enum Annotated {
     /// These slices, painted or empty; in them 0 is background.
     Slices(StatedSlices),
     /// The voxels where this mask volume is not 0.
-    Mask(PathBuf),
+    /// A name that is no UTF-8 is kept in a configuration as far as text can.
+    Mask(#[serde(serialize_with = "as_text")] PathBuf),
+}
+
+/// Configurations and models are text, and no name may keep one from being written.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Annotated {

@@ -1,7 +1,7 @@
 //! Labels back to a volume of class values.
 
-use super::{Labels, LabelsError};
-use crate::{Error, Samples, Volume};
+use super::{Class, Labels, LabelsError};
+use crate::{Error, Geometry, NumberType, Samples, Volume};
 
 impl Labels {
     /// The class values as a volume of the smallest integer type that holds
@@ -44,6 +44,16 @@ impl Labels {
         }
     }
 
+    /// The type of [`to_volume`](Self::to_volume) where every voxel has a class.
+    pub fn number_type(classes: &[Class]) -> NumberType {
+        let none = Self {
+            geometry: Geometry::of_shape([0; 3]),
+            classes: classes.to_vec(),
+            voxels: Vec::new(),
+        };
+        none.to_volume(0).samples.number_type()
+    }
+
     /// The value that unlabeled voxels are written with where nobody chose:
     /// 0 where it is no class, else 255, else the first free one below 0.
     pub fn unlabeled_value(&self) -> i64 {
@@ -77,7 +87,7 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Class, Geometry, Label};
+    use crate::Label;
 
     fn labels(values: &[i64], voxels: &[Option<usize>]) -> Labels {
         Labels {
@@ -103,6 +113,11 @@ mod tests {
     fn the_smallest_type_that_holds_all_classes_is_written() {
         let voxels = [Some(1), None, Some(0)];
         let write = |values: &[i64], unlabeled| labels(values, &voxels).to_volume(unlabeled);
+        let of = |values: &[i64]| Labels::number_type(&labels(values, &[]).classes);
+        assert_eq!(
+            (of(&[0, 2]), of(&[0, 256]), of(&[-1])),
+            (NumberType::U8, NumberType::U16, NumberType::I8)
+        );
         let v = write(&[0, 2], 255);
         assert_eq!(v.samples, Samples::U8(vec![2, 255, 0]));
         assert_eq!(v.geometry.spacing_mm, Some([1.0, 2.0, 3.0]));

@@ -10,10 +10,10 @@ use unet3d_train::{Case, Error};
 use unet3d_volume::{Annotated, LabelScheme, Normalise};
 
 use crate::command::train::{ask, same_channels};
-use crate::console::counted;
+use crate::console::{Console, counted};
 use crate::label_flags::LabelFlags;
-use crate::output::stem;
 use crate::parse;
+use unet3d_volume::name::stem;
 
 /// Which volumes, and what their labels mean.
 #[derive(Args, Debug)]
@@ -114,7 +114,11 @@ fn data_set(path: &Path, scheme: Option<&LabelScheme>) -> anyhow::Result<DataSet
     }
     match dataset::find(path, scheme) {
         Err(Error::NoScheme { labels }) => Err(ask(path, &labels)),
-        found => Ok(found?),
+        found => {
+            let found = found?;
+            Console::new(false).notes(&found.notes);
+            Ok(found)
+        }
     }
 }
 
@@ -137,7 +141,7 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
         );
     }
     let files = |pair: &[PathBuf]| CaseFiles {
-        name: stem(&pair[0]),
+        name: stem(&pair[0]).display().to_string(),
         subject: None,
         images: vec![pair[0].clone()],
         labels: pair[1].clone(),
@@ -168,5 +172,6 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
         scheme,
         how_split: String::new(),
         is_split_given: false,
+        notes: Vec::new(),
     })
 }

@@ -162,7 +162,7 @@ pub(super) fn run(
     }
     console.json(&json!({
         "experiment": study.name,
-        "out": common.out,
+        "out": console::shown(&common.out),
         "runs": plan.runs.len(),
         "finished": finished,
         "failed": failures,

@@ -56,6 +56,16 @@ impl Format for Nifti {
         axes.try_for_each(|(axis, size)| header::dimension(axis, size, path).map(|_| ()))
     }
 
+    fn check_samples(
+        &self,
+        path: &Path,
+        _shape: [usize; 3],
+        channels: usize,
+        _number_type: NumberType,
+    ) -> Result<(), Error> {
+        header::dimension(4, channels, path).map(|_| ())
+    }
+
     fn recognises(&self, source: &Source) -> bool {
         let mut start = [0; HEADER_BYTES];
         let found = match source.start.starts_with(GZIP_MAGIC) {

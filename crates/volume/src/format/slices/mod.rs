@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Format, Source, atomic, has_extension, tiff};
-use crate::samples::{NumberType, Samples, each_type, sample_count};
+use crate::samples::{NumberType, each_type, sample_count};
 use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
@@ -81,6 +81,20 @@ impl Format for Slices {
             ));
         }
         Ok(())
+    }
+
+    fn check_samples(
+        &self,
+        path: &Path,
+        shape: [usize; 3],
+        channels: usize,
+        number_type: NumberType,
+    ) -> Result<(), Error> {
+        let fits = is_folder_to_write(path) || png::fits(channels, number_type);
+        match fits {
+            true => Ok(()),
+            false => Err(not_one_png(path, shape, channels, number_type.name())),
+        }
     }
 
     fn read(&self, path: &Path) -> Result<Volume, Error> {
@@ -242,23 +256,32 @@ fn read_slice(path: &Path) -> Result<Volume, Error> {
     }
 }
 
+/// Whether a path that is written as slices is a folder, not a single PNG.
+pub(super) fn is_folder_to_write(path: &Path) -> bool {
+    Slices.claims(path) && (path.is_dir() || !has_extension(path, Slices.extensions()))
+}
+
 fn write_single(path: &Path, volume: &Volume) -> Result<(), Error> {
-    if volume.geometry.shape[0] != 1 || !png::can_hold(volume) {
-        let [z, ..] = volume.geometry.shape;
-        return Err(Error::field(
+    let shape = volume.geometry.shape;
+    if shape[0] != 1 || !png::can_hold(volume) {
+        return Err(not_one_png(
             path,
-            "the volume",
-            format!(
-                "{} of {} {}",
-                counted(z, "slice"),
-                volume.channels,
-                volume.type_name()
-            ),
-            "must be 1 slice of 1 or 3 channels, uint8 or uint16, to become one PNG",
-            OTHER_THAN_PNG,
+            shape,
+            volume.channels,
+            volume.type_name(),
         ));
     }
     atomic::write_file(path, |writer| png::write(writer, path, volume))
+}
+
+fn not_one_png(path: &Path, [z, ..]: [usize; 3], channels: usize, type_name: &str) -> Error {
+    Error::field(
+        path,
+        "the volume",
+        format!("{} of {channels} {type_name}", counted(z, "slice")),
+        "must be 1 slice of 1 or 3 channels, uint8 or uint16, to become one PNG",
+        OTHER_THAN_PNG,
+    )
 }
 
 /// Only an empty folder, or one with nothing but slices that this program
@@ -271,11 +294,7 @@ fn check_replaceable(path: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let name = name.to_string_lossy();
-        let number = name.strip_prefix('z').and_then(|rest| {
-            rest.strip_suffix(".png")
-                .or_else(|| rest.strip_suffix(".tif"))
-        });
-        let ours = number.is_some_and(|n| n.len() >= 4 && n.bytes().all(|b| b.is_ascii_digit()));
+        let ours = is_name_of_written_slice(Path::new(&*name));
         if !ours {
             return Err(Error::field(
                 path,
@@ -287,6 +306,17 @@ fn check_replaceable(path: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether a name is one that this program gives to slices: `z0000.png`.
+pub(super) fn is_name_of_written_slice(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| {
+        let rest = name.strip_prefix('z')?;
+        rest.strip_suffix(".png")
+            .or_else(|| rest.strip_suffix(".tif"))
+    });
+    number.is_some_and(|n| n.len() >= 4 && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Slice z of all channels.
@@ -316,11 +346,6 @@ fn slice_of(volume: &Volume, z: usize) -> Volume {
         notes: Vec::new(),
         placed: None,
     }
-}
-
-/// Whether samples of this type fit PNG.
-fn fits_png(samples: &Samples) -> bool {
-    matches!(samples.number_type(), NumberType::U8 | NumberType::U16)
 }
 
 #[cfg(test)]

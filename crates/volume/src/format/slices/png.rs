@@ -10,7 +10,7 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, EncodingError, Limits, Transformations};
 
-use crate::samples::Samples;
+use crate::samples::{NumberType, Samples};
 use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
@@ -81,7 +81,12 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
 
 /// Whether a PNG can hold the samples and channels of a slice.
 pub(super) fn can_hold(slice: &Volume) -> bool {
-    super::fits_png(&slice.samples) && matches!(slice.channels, 1 | 3)
+    fits(slice.channels, slice.samples.number_type())
+}
+
+/// Whether as many channels of this type fit PNG.
+pub(super) fn fits(channels: usize, number_type: NumberType) -> bool {
+    matches!(number_type, NumberType::U8 | NumberType::U16) && matches!(channels, 1 | 3)
 }
 
 pub(super) fn write(

@@ -1,7 +1,7 @@
 //! Folders: order of slices, what may be replaced, what is refused.
 
 use super::*;
-use crate::{read, write};
+use crate::{Samples, read, write};
 
 fn volume(depth: usize, fill: u8) -> Volume {
     let samples = (0..depth * 6).map(|i| i as u8 + fill).collect();
