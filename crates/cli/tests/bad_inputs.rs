@@ -453,6 +453,12 @@ fn disk_full() {
             "convert @large.nii @disk/a.npy",
             &["a.npy", "disk is full"],
         );
+        // How small this becomes is known only when it is too late.
+        refused(
+            &folder,
+            "convert @large.nii @disk/a.nii.gz",
+            &["a.nii.gz", "disk is full"],
+        );
     });
     let unmounted = std::process::Command::new("umount").arg(&disk).status();
     assert!(unmounted.expect("umount").success());

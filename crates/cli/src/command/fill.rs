@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
 use unet3d_train::run::{Sitting, config_of};
-use unet3d_volume::{LabelScheme, Labels, Volume};
+use unet3d_volume::{LabelScheme, Labels, NumberType, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -20,7 +20,8 @@ use crate::interpolating::{self, Interpolating};
 use crate::label_flags::{LabelFlags, read_under, tell_annotation};
 use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
-use crate::{model_file, output};
+use crate::model_file;
+use crate::output::{self, Planned};
 
 /// Segment a whole volume from its few annotated slices
 #[derive(Args, Debug)]
@@ -147,6 +148,7 @@ impl Fill {
             ..scheme.clone()
         });
         labels.require_two_classes(&scheme.annotated, &source)?;
+        self.check_results(&labels)?;
         self.absent_classes(&labels);
         let warnings = tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
         Ok(Filling {
@@ -195,6 +197,7 @@ impl Fill {
         let volume = labels;
         let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
         labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
+        self.check_results(&labels)?;
         self.absent_classes(&labels);
         let warnings = tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
         Ok(Interpolating {
@@ -225,6 +228,23 @@ impl Fill {
         }
     }
 
+    /// Refuses results that their formats cannot hold, or their disks have no room for.
+    fn check_results(&self, labels: &Labels) -> anyhow::Result<()> {
+        let planned = |path, number_type| Planned {
+            path,
+            shape: labels.geometry.shape,
+            channels: 1,
+            number_type,
+        };
+        let mut results = vec![planned(
+            &*self.out.out,
+            Labels::number_type(&labels.classes),
+        )];
+        let doubts = self.uncertainty.as_deref();
+        results.extend(doubts.map(|path| planned(path, NumberType::F32)));
+        output::check_planned(&results)
+    }
+
     /// Whether results may take the place of files: asked for, or those of the run that
     /// is gone on with.
     fn replace(&self) -> bool {
@@ -239,7 +259,6 @@ impl Fill {
     /// The image and the labels, of one shape that OUT can hold.
     fn volumes(&self) -> anyhow::Result<(Volume, Volume)> {
         let image = Item::of(&self.image).read()?;
-        unet3d_volume::check_shape(&self.out.out, image.geometry.shape)?;
         let labels = Item::of(&self.labels).read()?;
         let source = self.labels.display().to_string();
         same_shape(&labels, &source, &image, &self.image.display().to_string())?;

@@ -239,7 +239,7 @@ fn volume(path: &Path, console: Console) -> anyhow::Result<Facts> {
     }
     let object = json!({
         "kind": "volume",
-        "path": path,
+        "path": shown(path),
         "shape": shape,
         "channels": volume.channels,
         "type": volume.type_name(),

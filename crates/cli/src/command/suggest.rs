@@ -242,7 +242,10 @@ impl Suggest {
                 })
             })
             .collect();
-        let uncertainty = self.uncertainty.as_deref().filter(|path| results.holds(path));
+        let uncertainty = self
+            .uncertainty
+            .as_deref()
+            .filter(|path| results.holds(path));
         console.json(&json!({ "slices": named, "uncertainty": uncertainty.map(shown) }))
     }
 

@@ -85,6 +85,10 @@ pub(crate) struct Train {
     #[command(flatten)]
     machine: Machine,
 
+    /// Replace a report that exists (a run is never replaced)
+    #[arg(long)]
+    overwrite: bool,
+
     #[command(flatten)]
     json: Json,
 }
@@ -261,7 +265,9 @@ impl Train {
         output::check_folder(&self.out)?;
         let report = self.report.path(|| self.out.join(REPORT));
         if let Some(report) = &report {
-            output::check_file(report, &[&self.data])?;
+            // The run's own report is part of the run.
+            let replace = self.overwrite || self.resume || report.starts_with(&self.out);
+            output::check_file(report, &[&self.data], replace)?;
         }
         Ok(Plan {
             config,

@@ -68,16 +68,16 @@ pub(crate) fn check_planned(outputs: &[Planned<'_>]) -> anyhow::Result<()> {
 fn check_room(outputs: &[Planned<'_>], free: impl Fn(&Path) -> Option<u64>) -> anyhow::Result<()> {
     let mut by_disk: BTreeMap<OsString, (&Path, u64)> = BTreeMap::new();
     for planned in outputs {
-        let folder = parent(planned.path);
-        let (_, needed) = by_disk.entry(disk_of(folder)).or_insert((folder, 0));
+        let disk = disk_of(parent(planned.path));
+        let (_, needed) = by_disk.entry(disk).or_insert((planned.path, 0));
         *needed += planned.least_bytes();
     }
-    for (folder, needed) in by_disk.into_values() {
-        if let Some(free) = free(folder).filter(|free| *free < needed) {
+    for (path, needed) in by_disk.into_values() {
+        if let Some(free) = free(parent(path)).filter(|free| *free < needed) {
             bail!(
-                "{}: the disk has {} free, the results take {} at least. Free some space, choose another folder, \
+                "{}: the disk is full but for {}, the results take {} at least. Free some space, choose another folder, \
                  or an ending with compression (.nii.gz, .tif).",
-                folder.display(),
+                path.display(),
                 console::bytes(free),
                 console::bytes(needed)
             );
