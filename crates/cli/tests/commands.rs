@@ -579,3 +579,30 @@ fn what_was_learned_is_kept_where_the_volume_cannot_be_segmented() {
     ];
     assert_eq!(words(the_one(&ran, "predict")), expected);
 }
+
+#[test]
+fn stated_slices_of_several_directions_are_pasted_whole() {
+    let folder = volumes("my data");
+    // The labels are 0 off the slices 3, 11 and 19 across z, which are stated with one
+    // that is empty across another direction.
+    let stated = "z=3,11,19,x=0..4:2";
+    let ran = well(
+        &folder,
+        &[
+            "fill",
+            "my data/the image.nii.gz",
+            "my data/the labels.nii.gz",
+            "-o",
+            "out.nii.gz",
+            "--annotated-slices",
+            stated,
+            "--iterations",
+            "1",
+            "--patch",
+            "16,16,16",
+        ],
+    );
+    let suggested = paste(&folder, the_one(&ran, "suggest"));
+    let fill = the_one(&suggested, "fill").replace("-o OUT", "-o filled.npy");
+    paste(&folder, &format!("{fill} --iterations 1 --patch 16,16,16"));
+}
