@@ -155,3 +155,38 @@ impl Model {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unet3d_volume::{Geometry, Samples};
+
+    #[test]
+    fn models_of_earlier_versions_count_padding_as_they_learned_it() {
+        let pipeline = Pipeline {
+            normalise: Normalise::ZScore,
+            padding: Padding::LeftOut,
+            spacing_mm: None,
+            classes: Vec::new(),
+            patch: [8; 3],
+            calibration: None,
+            record: serde_json::Value::Null,
+        };
+        let mut json = serde_json::to_value(&pipeline).unwrap();
+        let again: Pipeline = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(again, pipeline);
+        json.as_object_mut().unwrap().remove("padding");
+        let old: Pipeline = serde_json::from_value(json).unwrap();
+        assert_eq!(old.padding, Padding::Counted);
+        let gray = (0..8 * 16 * 16).map(|i| match i % 16 < 4 {
+            true => -3024,
+            false => i * 7919 % 211,
+        });
+        let geometry = Geometry::of_shape([8, 16, 16]);
+        let volume = Volume::new(geometry, 1, Samples::I32(gray.collect())).unwrap();
+        let (new, found) = pipeline.image(&volume).unwrap();
+        let (counted, none) = old.image(&volume).unwrap();
+        assert_eq!((found.len(), none.len()), (1, 0));
+        assert_ne!(new, counted);
+    }
+}
