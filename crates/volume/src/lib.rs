@@ -8,6 +8,7 @@
 //! the same order.
 
 mod error;
+mod filled;
 mod format;
 pub mod name;
 mod samples;
@@ -29,6 +30,7 @@ pub mod labels;
 pub mod phantom;
 
 pub use error::Error;
+pub use filled::Filled;
 pub use format::{
     check_content, check_name, check_shape, check_target, is_folder_to_write, is_name_of_slice,
     is_name_of_volume, is_name_of_written_slice, is_samples_of_pair, read, write,

@@ -1,13 +1,13 @@
 //! A volume: samples, shape, spacing, orientation and channels.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
 pub use crate::format::Forms;
 use crate::place::Orientation;
 pub use crate::samples::{NumberType, Samples};
 use crate::samples::{Sample, each_samples, each_type, sample_count};
 use crate::words::counted;
-use crate::{Error, Scaling};
+use crate::{Error, Filled, Scaling};
 
 /// Where the voxels of a volume are. Two are equal where shape, spacing and place
 /// are, whatever their headers hold beside.
@@ -49,10 +49,10 @@ pub struct Volume {
     /// What was noticed while reading and a person should be told: a sentence
     /// each that begins with the path, as errors do. Empty for most files.
     pub notes: Vec<String>,
-    /// The box along `[z, y, x]` that the file filled, where the volume was placed in
-    /// a larger grid ([`place`](crate::place)); samples outside of it are 0 and mean
-    /// nothing. `None`: the file filled all of it.
-    pub placed: Option<[Range<usize>; 3]>,
+    /// What the file filled, where the volume was placed in a larger grid
+    /// ([`place`](crate::place)); samples outside of it are 0 and mean nothing.
+    /// `None`: the file filled all of it.
+    pub placed: Option<Filled>,
 }
 
 /// An image as the network reads it: normalised, channels innermost.
@@ -228,12 +228,7 @@ impl Volume {
             spacing_mm: self.geometry.spacing_mm,
             forms: self.geometry.forms.as_ref().map(|f| f.from_voxel(start)),
         };
-        let placed = self.placed.as_ref().map(|placed| {
-            [0, 1, 2].map(|axis| {
-                let within = |at: usize| at.clamp(ranges[axis].start, ranges[axis].end);
-                within(placed[axis].start) - start[axis]..within(placed[axis].end) - start[axis]
-            })
-        });
+        let placed = self.placed.as_ref().map(|placed| placed.cropped(&ranges));
         Ok(Self {
             scaling: self.scaling,
             placed,
@@ -244,10 +239,8 @@ impl Volume {
     /// Whether the file filled the voxel at `index` of a `[z, y, x]` array, rather
     /// than that a placed box leaves it out.
     pub fn is_filled(&self, index: usize) -> bool {
-        self.placed.as_ref().is_none_or(|placed| {
-            let at = self.geometry.position(index);
-            (0..3).all(|axis| placed[axis].contains(&at[axis]))
-        })
+        let placed = self.placed.as_ref();
+        placed.is_none_or(|placed| placed.holds(self.geometry.position(index)))
     }
 
     /// Name of the sample type: `uint8`, `float32` and so on.

@@ -13,6 +13,8 @@ mod npy;
 mod slices;
 mod tiff;
 
+pub(crate) use slices::slices_in;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;

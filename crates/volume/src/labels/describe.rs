@@ -7,7 +7,7 @@ use super::scheme::axis_name;
 use super::values::{check_whole, for_each_value, values_of};
 use super::{Annotated, Direction, LabelsError, StatedSlices};
 use crate::volume::position;
-use crate::{Error, Volume};
+use crate::{Error, Filled, Volume};
 
 /// Values shown; a table longer than a screen hides the question below it.
 const SHOWN: usize = 20;
@@ -37,6 +37,8 @@ pub struct FoundValues {
     pub distinct: usize,
     /// The slices along z, y, x that hold any value but 0.
     pub painted_slices: [Vec<usize>; 3],
+    /// The slices that the file holds, where it holds only some, and across which axis.
+    held: (usize, Vec<usize>),
 }
 
 /// Counts the values of a label image.
@@ -48,7 +50,7 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
     let shape = volume.geometry.shape;
     // Of a placed box, what its file covers.
     let voxels = match &volume.placed {
-        Some(placed) => placed.iter().map(|range| range.len()).product(),
+        Some(placed) => placed.voxels(shape),
         None => volume.geometry.voxels(),
     };
     if voxels == 0 {
@@ -105,6 +107,10 @@ pub fn describe_values(volume: &Volume, source: &str) -> Result<FoundValues, Err
             let held = &held[painted][a];
             (0..shape[a]).filter(|&i| held[i]).collect()
         }),
+        held: match &volume.placed {
+            Some(Filled::Slices { axis, indices }) => (*axis, indices.clone()),
+            _ => (0, Vec::new()),
+        },
     })
 }
 
@@ -129,6 +135,7 @@ impl FoundValues {
         let mut slices: [Vec<usize>; 3] = Default::default();
         let painted = &self.painted_slices[axis];
         slices[axis] = match painted.len() {
+            _ if axis == self.held.0 && !self.held.1.is_empty() => self.held.1.clone(),
             0 => vec![0],
             n if n == self.shape[axis] => (0..n).step_by(10).collect(),
             _ => painted.clone(),

@@ -193,6 +193,26 @@ pub enum LabelsError {
         painted: String,
         advice: String,
     },
+    /// A slice said to be annotated of which the labels hold nothing.
+    #[error(
+        "{source_name}: slice {axis} {index} of --annotated-slices {stated} is not among the slices that it holds, {held}. Add the file of that slice, or state only those."
+    )]
+    StatedNotHeld {
+        source_name: String,
+        stated: String,
+        axis: &'static str,
+        index: usize,
+        held: String,
+    },
+    /// Painted slices in another direction than those that there are.
+    #[error(
+        "{source_name}: holds some slices along {axis} alone, {annotated} does not fit that. Say --painted-slices {axis}: just the slices that it holds are then annotated, empty ones included."
+    )]
+    OnlySlicesAcross {
+        source_name: String,
+        annotated: String,
+        axis: &'static str,
+    },
     /// A direction that is none.
     #[error("axis {axis} is none of 0 (z), 1 (y) and 2 (x).")]
     NoSuchAxis { axis: usize },

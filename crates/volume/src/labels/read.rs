@@ -5,9 +5,11 @@ use super::objects::numbered;
 use super::painted::painted_slices;
 use super::scheme::{BACKGROUND, axis_name};
 use super::values::{Seen, check_whole, for_each_value, values_of};
-use super::{Annotated, Class, Direction, Label, LabelScheme, Labels, LabelsError};
+use super::{
+    Annotated, Class, Direction, Label, LabelScheme, Labels, LabelsError, slices_in_words,
+};
 use crate::volume::position;
-use crate::{Error, Volume};
+use crate::{Error, Filled, Volume};
 
 impl Labels {
     /// Reads the values of `volume` under `scheme`.
@@ -163,6 +165,18 @@ fn annotated_voxels(
         }
         Annotated::PaintedSlices(directions) => {
             let axes = axes_of(directions, volume, source)?;
+            if let Some(Filled::Slices { axis, .. }) = &volume.placed {
+                // The slices that are there were annotated, the empty ones too.
+                if axes != [*axis] {
+                    return Err(LabelsError::OnlySlicesAcross {
+                        source_name: source.into(),
+                        annotated: annotated.flag(),
+                        axis: axis_name(*axis),
+                    });
+                }
+                out.fill(true);
+                return Ok(out);
+            }
             for_each_value(volume, |i, value| out[i] = value != 0);
             let taken = painted_slices(&out, shape, &axes)
                 .map_err(|ambiguous| ambiguous.into_error(source, &annotated.flag()))?;
@@ -170,6 +184,21 @@ fn annotated_voxels(
         }
         Annotated::Slices(stated) => {
             let slices = stated.resolve(&volume.geometry, source)?;
+            if let Some(Filled::Slices { axis, indices }) = &volume.placed {
+                let is_missing = |a: usize, i: usize| a != *axis || !indices.contains(&i);
+                let mut stated_slices = (0..3).flat_map(|a| slices[a].iter().map(move |&i| (a, i)));
+                if let Some((a, index)) = stated_slices.find(|&(a, i)| is_missing(a, i)) {
+                    let mut held: [Vec<usize>; 3] = Default::default();
+                    held[*axis].clone_from(indices);
+                    return Err(LabelsError::StatedNotHeld {
+                        source_name: source.into(),
+                        stated: stated.to_string(),
+                        axis: axis_name(a),
+                        index,
+                        held: slices_in_words(&held),
+                    });
+                }
+            }
             left_out::refuse_if_all(volume, &slices, stated, source)?;
             let taken = [0, 1, 2].map(|axis: usize| {
                 let mut taken = vec![false; shape[axis]];
@@ -330,6 +359,9 @@ fn one_class_cause(annotated: &Annotated, value: i64) -> String {
         Annotated::Except(unlabeled) => format!(
             "If {unlabeled} is a class and not the mark of unlabeled voxels, use --dense, or name another value with --unlabeled."
         ),
+        Annotated::PaintedSlices(_) if value == 0 => {
+            "Nothing is painted; the wrong file may have been given.".into()
+        }
         Annotated::PaintedSlices(_) => "The painted slices hold no background.".into(),
         Annotated::Slices(_) if value == 0 => {
             "Nothing is painted, on these slices or elsewhere; the wrong file may have been given.".into()
@@ -569,7 +601,7 @@ mod tests {
     #[test]
     fn stated_slices_go_on_where_a_file_was_cut_to_its_paint() {
         let placed = Volume {
-            placed: Some([0..1, 0..2, 0..1]),
+            placed: Some(Filled::Box([0..1, 0..2, 0..1])),
             ..volume([3, 2, 2], Samples::U8([vec![4], vec![0; 11]].concat()))
         };
         let read = |annotated| read(&placed, &scheme(annotated)).unwrap();

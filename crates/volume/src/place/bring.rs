@@ -6,7 +6,7 @@ use super::apart::{Apart, Why};
 use super::relation::{Relation, relate};
 use super::turn::Turn;
 use crate::samples::{Sample, each_type};
-use crate::{Error, Geometry, Volume};
+use crate::{Error, Filled, Geometry, Volume};
 
 /// What may be done to bring two volumes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,8 @@ pub fn bring(
                 false => turn.volume(&second),
             };
             let placed = placed(&turned, start, first);
-            let within = placed.placed.clone().unwrap_or_default();
+            let shape = turned.geometry.shape;
+            let within = [0, 1, 2].map(|a| start[a]..start[a] + shape[a]);
             (placed, Done::Placed { turn, within })
         }
         Ok(Relation::FirstSays) => (second, Done::FirstSays),
@@ -211,8 +212,8 @@ fn placed(volume: &Volume, start: [usize; 3], whole: &Geometry) -> Volume {
         notes: volume.notes.clone(),
         // A box of a box: what the file filled of it.
         placed: Some(match &volume.placed {
-            Some(inner) => [0, 1, 2].map(|a| start[a] + inner[a].start..start[a] + inner[a].end),
-            None => within,
+            Some(inner) => inner.within(start),
+            None => Filled::Box(within),
         }),
     }
 }

@@ -12,10 +12,17 @@
 //! | one states less than the other, same shape | what the other states is used |
 //! | anything else | refused |
 //!
+//! Labels that hold only some slices of a stack, a file each, are placed before that
+//! by the names of the files ([`place_slices`]).
+//!
 //! Nothing is ever interpolated here. Whatever is done beyond the first row becomes
 //! a note of the second volume, so that a person is told.
 
 mod bring;
+
+// Files of some slices beside a whole stack.
+mod slice_names;
+mod some_slices;
 
 // What is known of two grids, and what a person is told of it.
 mod apart;
@@ -29,6 +36,7 @@ pub use apart::{Apart, Why};
 pub use bring::{Done, How, Outside, bring, bring_either};
 pub use orientation::Orientation;
 pub use relation::{Relation, relate};
+pub use some_slices::place_slices;
 pub use turn::Turn;
 
 pub(crate) use relation::{corners, is_same_place, precision_mm};

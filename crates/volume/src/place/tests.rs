@@ -338,7 +338,7 @@ fn either_of_two_may_be_the_box() {
     let (a, b) = bring_either(part.clone(), whole.clone(), ["p", "w"], PLACED).unwrap();
     let (d, c) = bring_either(whole.clone(), part, ["w", "p"], PLACED).unwrap();
     assert_eq!((&a.samples, &a.placed), (&c.samples, &c.placed));
-    assert_eq!(a.placed, Some([0..4, 1..3, 2..4]));
+    assert_eq!(a.placed, Some(crate::Filled::Box([0..4, 1..3, 2..4])));
     assert_eq!((b.samples, b.placed), (d.samples, None));
     assert!(a.notes[0].starts_with("p: is a box of w"));
 }
@@ -437,7 +437,7 @@ proptest! {
             part.geometry.shape.contains(&1) || t == turn(index).inverse()
         };
         let placed = back.placed.clone();
-        prop_assert_eq!(placed, (!is_whole).then(|| ranges.clone()));
+        prop_assert_eq!(placed, (!is_whole).then(|| crate::Filled::Box(ranges.clone())));
         prop_assert_eq!(back.crop(ranges).unwrap().samples, part.samples);
         for i in (0..image.voxels()).filter(|&i| !back.is_filled(i)) {
             prop_assert_eq!(back.samples.f64_at(i), 0.0);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::samples::{Sample, each_type};
-use crate::{Geometry, Image, Label, Labels, Volume};
+use crate::{Filled, Geometry, Image, Label, Labels, Volume};
 
 /// How a stored grid becomes a turned one: axis `a` of the turned grid is axis
 /// `axes[a]` of the stored one, counted from its far end where `reversed[a]`.
@@ -105,6 +105,27 @@ impl Turn {
         })
     }
 
+    /// The turned part that a file filled of a stored grid.
+    fn filled(&self, stored: &Filled, stored_shape: [usize; 3]) -> Filled {
+        match stored {
+            Filled::Box(ranges) => Filled::Box(self.ranges(ranges, stored_shape)),
+            Filled::Slices { axis, indices } => {
+                let turned = self.axes.iter().position(|a| a == axis).unwrap_or(*axis);
+                let mut indices = indices.clone();
+                if self.reversed[turned] {
+                    indices
+                        .iter_mut()
+                        .for_each(|i| *i = stored_shape[*axis] - 1 - *i);
+                    indices.reverse();
+                }
+                Filled::Slices {
+                    axis: turned,
+                    indices,
+                }
+            }
+        }
+    }
+
     /// The turned array of a stored one: `outer` arrays `[z, y, x]` of `inner`
     /// elements a voxel.
     ///
@@ -178,7 +199,7 @@ impl Turn {
             samples,
             scaling: stored.scaling,
             notes: stored.notes.clone(),
-            placed: stored.placed.as_ref().map(|r| self.ranges(r, shape)),
+            placed: stored.placed.as_ref().map(|f| self.filled(f, shape)),
         }
     }
 

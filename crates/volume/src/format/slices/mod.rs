@@ -187,7 +187,7 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
 }
 
 /// The slices of a folder in their order.
-fn slices_in(path: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn slices_in(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     let mut kinds = Vec::new();
     let failed = |error| Error::io(path, "listing the folder")(error);
