@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use unet3d_train::dataset::{DataSet, Split};
 use unet3d_volume::labels::{annotated_in_words, annotation_warnings};
+use unet3d_volume::place::place_slices;
 use unet3d_volume::{Class, LabelScheme, Labels, Volume};
 
 use super::End;
@@ -102,7 +103,7 @@ impl Check {
             [folder] if is_data_set(folder) => {
                 examination.data_set(folder, scheme.as_ref(), self.labels.objects.as_deref());
             }
-            [image, labels] if scheme.is_some() && image.is_file() && labels.is_file() => {
+            [image, labels] if scheme.is_some() && is_volume(image) && is_volume(labels) => {
                 let pair = (Item::of(image), Item::of(labels));
                 examination.case(&pair.0, Some(&pair.1), scheme.as_ref(), false);
             }
@@ -126,6 +127,11 @@ impl Check {
         }
         examination.tell(console)
     }
+}
+
+/// Whether a path is one volume: a file, or a folder of slices.
+fn is_volume(path: &Path) -> bool {
+    path.is_file() || listing::is_stack(path).unwrap_or(false)
 }
 
 /// Whether a path is a data set: a list of cases, or a folder that says so
@@ -277,6 +283,25 @@ impl Examination {
             }
         };
         self.volumes += 1;
+        let label_volume = match &volume {
+            Some(volume) => {
+                let (grid, annotated) = (&volume.geometry, Some(&scheme.annotated));
+                match place_slices(
+                    label_volume,
+                    &labels.paths[0],
+                    &image.paths[0],
+                    grid,
+                    annotated,
+                ) {
+                    Ok(placed) => placed,
+                    Err(error) => {
+                        self.error(error.to_string());
+                        return None;
+                    }
+                }
+            }
+            None => label_volume,
+        };
         self.notes(&label_volume);
         if let Some(volume) = &volume
             && let Err(error) = same_shape(&label_volume, &source, volume, &image.source())

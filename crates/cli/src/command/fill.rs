@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
 use unet3d_train::run::{Sitting, config_of};
-use unet3d_volume::{LabelScheme, Labels, NumberType, Volume};
+use unet3d_volume::place::place_slices;
+use unet3d_volume::{Annotated, LabelScheme, Labels, NumberType, Volume};
 
 use super::End;
 use super::evaluate::same_shape;
@@ -136,7 +137,9 @@ impl Fill {
             outputs.push(("--uncertainty", uncertainty));
         }
         output::check_distinct(&outputs)?;
-        let (image, labels) = self.volumes()?;
+        let said = self.scheme.annotated();
+        let said = said.or_else(|| config.labels.as_ref().map(|l| l.annotated.clone()));
+        let (image, labels) = self.volumes(said.as_ref())?;
         let source = self.labels.display().to_string();
         let volume = labels;
         let (labels, scheme) = match (self.scheme.scheme()?, config.labels.take()) {
@@ -193,7 +196,7 @@ impl Fill {
             output::check_file(report, &inputs, self.replace()).context("--report")?;
             output::check_distinct(&[("--out", out), ("--report", report)])?;
         }
-        let (image, labels) = self.volumes()?;
+        let (image, labels) = self.volumes(self.scheme.annotated().as_ref())?;
         let volume = labels;
         let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
         labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
@@ -257,9 +260,11 @@ impl Fill {
     }
 
     /// The image and the labels, of one shape that OUT can hold.
-    fn volumes(&self) -> anyhow::Result<(Volume, Volume)> {
+    fn volumes(&self, annotated: Option<&Annotated>) -> anyhow::Result<(Volume, Volume)> {
         let image = Item::of(&self.image).read()?;
         let labels = Item::of(&self.labels).read()?;
+        let grid = &image.geometry;
+        let labels = place_slices(labels, &self.labels, &self.image, grid, annotated)?;
         let source = self.labels.display().to_string();
         same_shape(&labels, &source, &image, &self.image.display().to_string())?;
         let console = Console::new(self.json.json);

@@ -8,6 +8,7 @@ use serde_json::json;
 use unet3d_predict::Options;
 use unet3d_predict::suggest::{SliceRef, Strategy, suggest};
 use unet3d_volume::labels::{Direction, StatedSlices};
+use unet3d_volume::place::place_slices;
 use unet3d_volume::{Annotated, Geometry, Label, LabelScheme, Labels, Volume};
 
 use super::End;
@@ -110,6 +111,9 @@ impl Suggest {
         let (model, _) = model_file::read(&self.model)?;
         let image = Item::of(&self.image).read()?;
         let volume = Item::of(&self.labels).read()?;
+        let said = self.scheme.annotated();
+        let grid = &image.geometry;
+        let volume = place_slices(volume, &self.labels, &self.image, grid, said.as_ref())?;
         console.notes(&image.notes);
         console.notes(&volume.notes);
         let (image_source, source) = (

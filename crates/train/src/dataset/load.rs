@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use unet3d_volume::labels::{annotation_warnings, ask_whether_numbered, classes_of};
+use unet3d_volume::place::place_slices;
 use unet3d_volume::{
-    Annotated, Class, Error as VolumeError, Image, LabelScheme, Labels, Normalise, Padding,
-    Samples, Volume,
+    Annotated, Class, Error as VolumeError, Geometry, Image, LabelScheme, Labels, Normalise,
+    Padding, Samples, Volume,
 };
 
 use super::{CaseFiles, DataSet, Split};
@@ -42,7 +43,7 @@ impl DataSet {
                 .flat_map(|path| padding.iter().map(move |found| format!("{path}: {found}."))),
         );
         drop(volume.samples);
-        let (labels, of_labels) = self.labels(files)?;
+        let (labels, of_labels) = self.labels(files, &volume.geometry)?;
         notes.extend(of_labels);
         let mut case = Case::new(&files.name, image, labels)?;
         case.notes = notes;
@@ -64,7 +65,7 @@ impl DataSet {
         }
         let mut all: Vec<Class> = Vec::new();
         for files in self.of(Split::Train).chain(self.of(Split::Validate)) {
-            let (volume, scheme, mask) = self.open_labels(files)?;
+            let (volume, scheme, mask) = self.open_labels(files, None)?;
             let source = files.labels.display().to_string();
             ask_whether_numbered(&volume, &scheme, mask.as_ref(), &source)?;
             let found = classes_of(&volume, &scheme, mask.as_ref(), &source)?;
@@ -77,8 +78,8 @@ impl DataSet {
     }
 
     /// The labels of a case, and what was noticed while reading them.
-    fn labels(&self, files: &CaseFiles) -> Result<(Labels, Vec<String>), Error> {
-        let (volume, scheme, mask) = self.open_labels(files)?;
+    fn labels(&self, files: &CaseFiles, image: &Geometry) -> Result<(Labels, Vec<String>), Error> {
+        let (volume, scheme, mask) = self.open_labels(files, Some(image))?;
         let source = files.labels.display().to_string();
         let labels = Labels::from_volume(&volume, &scheme, mask.as_ref(), &source)?;
         let warnings = annotation_warnings(&volume, &labels, &scheme.annotated, &source)?;
@@ -89,17 +90,35 @@ impl DataSet {
     }
 
     /// The label volume of a case, the scheme with the case's own mask, and the
-    /// mask.
+    /// mask. Where the geometry of the image is not given, it is read only for labels
+    /// that may not be understood without.
     fn open_labels(
         &self,
         files: &CaseFiles,
+        image: Option<&Geometry>,
     ) -> Result<(Volume, LabelScheme, Option<Volume>), Error> {
         let scheme = files.scheme(&self.scheme);
         let mask = match &scheme.annotated {
             Annotated::Mask(path) => Some(unet3d_volume::read(path)?),
             _ => None,
         };
-        Ok((unet3d_volume::read(&files.labels)?, scheme, mask))
+        let mut labels = unet3d_volume::read(&files.labels)?;
+        let is_stated = matches!(scheme.annotated, Annotated::Slices(_));
+        let may_be_part = labels.geometry.world_from_volume.is_none()
+            && (is_stated || labels.geometry.shape[0] == 1 || files.labels.is_dir());
+        let read;
+        let image = match (image, files.images.first()) {
+            (None, Some(path)) if may_be_part => {
+                read = unet3d_volume::read(path)?.geometry;
+                Some(&read)
+            }
+            _ => image,
+        };
+        if let (Some(image), Some(path)) = (image, files.images.first()) {
+            let annotated = Some(&scheme.annotated);
+            labels = place_slices(labels, &files.labels, path, image, annotated)?;
+        }
+        Ok((labels, scheme, mask))
     }
 }
 
