@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use unet3d_volume::{Samples, Volume, name};
 
+pub(crate) use stack::is_stack;
 pub(crate) use wildcard::expand;
 
 /// A volume to be read: a file, a folder of slices, or one file a channel.

@@ -19,7 +19,7 @@ use crate::console::counted;
 ///
 /// # Errors
 /// Where it cannot be listed.
-pub(super) fn is_stack(folder: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_stack(folder: &Path) -> anyhow::Result<bool> {
     let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|p| p.is_dir());
     let is_other = |file: &PathBuf| is_name_of_volume(file) && !is_name_of_slice(file);
     let holds_volumes = |folder: &PathBuf| {
