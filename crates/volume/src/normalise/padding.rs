@@ -8,8 +8,8 @@
 //!
 //! A value is padding where all of this holds:
 //!
-//! 1. it is that of a corner of the volume (fields of view and heads are round), or was
-//!    found behind another padding as the least or greatest value;
+//! 1. it is that of a corner of the volume (fields of view and heads are round), or the
+//!    least of all, or stands behind another padding as the least or greatest of the rest;
 //! 2. its voxels lie together, and most are connected to the border of the volume;
 //! 3. it is far from all other values; or it fills much of the volume and hardly another
 //!    value is near it.
@@ -121,11 +121,15 @@ pub(super) fn padding(values: &[f32], shape: [usize; 3]) -> Vec<(f32, f64)> {
     let corners = corners(values, shape);
     while found.len() < MOST {
         let known: Vec<f32> = found.iter().map(|(v, _)| *v).collect();
+        let [least, greatest] = ends(values, &known);
         let mut candidates = corners.clone();
+        candidates.extend(least);
         if !known.is_empty() {
-            candidates.extend(ends(values, &known));
+            candidates.extend(greatest);
         }
         candidates.retain(|v| !known.contains(v));
+        candidates.sort_by(f32::total_cmp);
+        candidates.dedup();
         let channel = Channel {
             values,
             shape,
@@ -158,11 +162,9 @@ fn corners(values: &[f32], shape: [usize; 3]) -> Vec<f32> {
 }
 
 /// The least and the greatest of the values that are not `known`.
-fn ends(values: &[f32], known: &[f32]) -> impl Iterator<Item = f32> {
+fn ends(values: &[f32], known: &[f32]) -> [Option<f32>; 2] {
     let rest = || values.iter().copied().filter(|v| !known.contains(v));
-    let least = rest().reduce(f32::min);
-    let greatest = rest().reduce(f32::max);
-    [least, greatest].into_iter().flatten()
+    [rest().reduce(f32::min), rest().reduce(f32::max)]
 }
 
 /// A channel, and the paddings of it that are known.
