@@ -155,6 +155,7 @@ fn initial(network: Network, config: &TrainConfig, case: &Case) -> Model {
             normalise: config.normalise.clone(),
             padding: Padding::LeftOut,
             spacing_mm: case.image.geometry.spacing_mm,
+            orientation: None,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),
             calibration: None,

@@ -9,6 +9,7 @@ use unet3d_volume::labels::{
     Direction, StatedSlices, annotated_in_words, annotation_warnings, ask_whether_numbered,
     describe_values,
 };
+use unet3d_volume::place::bring_mask;
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use crate::console::Console;
@@ -58,6 +59,11 @@ pub(crate) struct LabelFlags {
     /// name (value 1); 0 is background, unless it means not annotated
     #[arg(long, value_name = "NAME", conflicts_with = "classes")]
     pub(crate) objects: Option<String>,
+
+    /// Match volumes in the order in which their voxels are stored, whatever their
+    /// files say of their place in the world
+    #[arg(long, help_heading = "Options")]
+    pub(crate) ignore_geometry: bool,
 }
 
 impl LabelFlags {
@@ -111,7 +117,8 @@ impl LabelFlags {
                 describe_values(volume, &source)?
             );
         };
-        Ok((read_or_ask(&scheme, volume, &source)?, scheme))
+        let labels = read_or_ask(&scheme, volume, &source, self.ignore_geometry)?;
+        Ok((labels, scheme))
     }
 }
 
@@ -139,16 +146,18 @@ pub(crate) fn tell_annotation(
     Ok(warnings)
 }
 
-/// Reads the labels of `volume` under a scheme, with the mask it may name.
+/// Reads the labels of `volume`, which lies on the grid of its image, under a scheme,
+/// with the mask it may name.
 ///
 /// # Errors
-/// As [`Labels::from_volume`], and where the mask cannot be read.
+/// As [`Labels::from_volume`], and where the mask cannot be read or lies elsewhere.
 pub(crate) fn read_under(
     scheme: &LabelScheme,
     volume: &Volume,
     source: &str,
+    by_index: bool,
 ) -> anyhow::Result<Labels> {
-    let mask = mask(scheme)?;
+    let mask = mask(scheme, volume, source, by_index)?;
     Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
 }
 
@@ -161,19 +170,31 @@ pub(crate) fn read_or_ask(
     scheme: &LabelScheme,
     volume: &Volume,
     source: &str,
+    by_index: bool,
 ) -> anyhow::Result<Labels> {
-    let mask = mask(scheme)?;
+    let mask = mask(scheme, volume, source, by_index)?;
     ask_whether_numbered(volume, scheme, mask.as_ref(), source)?;
     Ok(Labels::from_volume(volume, scheme, mask.as_ref(), source)?)
 }
 
-/// The mask that a scheme names.
+/// The mask that a scheme names, on the grid of its labels. What was noticed of it is
+/// told.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub(crate) fn mask(scheme: &LabelScheme) -> anyhow::Result<Option<Volume>> {
-    match &scheme.annotated {
-        Annotated::Mask(path) => Ok(Some(unet3d_volume::read(path).context("--annotated MASK")?)),
-        _ => Ok(None),
-    }
+/// Where it cannot be read or lies elsewhere.
+pub(crate) fn mask(
+    scheme: &LabelScheme,
+    labels: &Volume,
+    source: &str,
+    by_index: bool,
+) -> anyhow::Result<Option<Volume>> {
+    let Annotated::Mask(path) = &scheme.annotated else {
+        return Ok(None);
+    };
+    let mask = unet3d_volume::read(path).context("--annotated MASK")?;
+    let names = [source, &path.display().to_string()];
+    let mask = bring_mask(&labels.geometry, mask, names, by_index)?;
+    // Notes go to standard error under --json too.
+    Console::new(false).notes(&mask.notes);
+    Ok(Some(mask))
 }

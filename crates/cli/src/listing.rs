@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use unet3d_volume::{Samples, Volume, name};
+use unet3d_train::dataset::read_channels;
+use unet3d_volume::{Volume, name};
 
 pub(crate) use stack::is_stack;
 pub(crate) use wildcard::expand;
@@ -89,37 +90,13 @@ impl Item {
         self.name.display().to_string()
     }
 
-    /// Reads it; several channels are put together.
+    /// Reads it; several channels are put together on the grid of the first, or, where
+    /// `by_index` says so, in the order in which their voxels are stored.
     ///
     /// # Errors
-    /// Where a file cannot be read, or the channels differ in shape.
-    pub(crate) fn read(&self) -> anyhow::Result<Volume> {
-        let first = unet3d_volume::read(&self.paths[0])?;
-        if self.paths.len() == 1 {
-            return Ok(first);
-        }
-        let geometry = first.geometry.clone();
-        let mut channels = first.channels;
-        let mut samples = first.samples.to_f32();
-        let mut notes = first.notes;
-        for path in &self.paths[1..] {
-            let next = unet3d_volume::read(path)?;
-            if next.geometry.shape != geometry.shape {
-                bail!(
-                    "{}: shape {:?} [z, y, x], the first channel ({}) has {:?}; channels of one case must have one shape.",
-                    path.display(),
-                    next.geometry.shape,
-                    self.source(),
-                    geometry.shape
-                );
-            }
-            channels += next.channels;
-            samples.extend(next.samples.to_f32());
-            notes.extend(next.notes);
-        }
-        let mut volume = Volume::new(geometry, channels, Samples::F32(samples))?;
-        volume.notes = notes;
-        Ok(volume)
+    /// Where a file cannot be read, or the channels do not lie on one grid.
+    pub(crate) fn read(&self, by_index: bool) -> anyhow::Result<Volume> {
+        Ok(read_channels(&self.paths, by_index)?)
     }
 }
 

@@ -5,24 +5,38 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use unet3d_metrics::Reliability;
 use unet3d_volume::Labels;
+use unet3d_volume::place::{How, Outside, bring};
 use unet3d_volume::words::counted;
 
+use crate::console::Console;
+
 /// Expected calibration error of the most probable class, over the voxels that
-/// are annotated in `truth` and not in `except`; `None` where there are none.
+/// are annotated in `truth` and not in `except`; `None` where there are none. A file
+/// that covers a part of the truth is compared with that part.
 ///
 /// # Errors
 /// Where the file cannot be read or does not go with the truth.
 pub(crate) fn calibration_error(
     path: &Path,
-    truth: &Labels,
+    (truth, source): (&Labels, &str),
     except: Option<&Labels>,
+    by_index: bool,
 ) -> anyhow::Result<Option<f64>> {
     let volume = unet3d_volume::read(path)?;
+    let names = [source, &path.display().to_string()];
+    let how = How {
+        by_index,
+        outside: Outside::LeftOut,
+    };
+    let (volume, _) =
+        bring(&mut truth.geometry.clone(), volume, names, how).context("--probabilities")?;
+    // Notes go to standard error under --json too.
+    Console::new(false).notes(&volume.notes);
     let (shape, classes) = (truth.geometry.shape, truth.classes.len());
-    if volume.geometry.shape != shape || volume.channels != classes {
+    if volume.channels != classes {
         bail!(
             "--probabilities {}: shape {:?} [z, y, x] with {}, the truth has {shape:?} and {}; \
              both must be the same. Were they made by `unet3d predict --probabilities` of the same image? \
@@ -37,7 +51,7 @@ pub(crate) fn calibration_error(
     let mut reliability = Reliability::default();
     for (i, label) in truth.voxels.iter().enumerate() {
         let Some(class) = label.class() else { continue };
-        if except.is_some_and(|e| e.voxels[i].is_annotated()) {
+        if except.is_some_and(|e| e.voxels[i].is_annotated()) || !volume.is_filled(i) {
             continue;
         }
         let (mut best, mut certainty) = (0, f32::NEG_INFINITY);

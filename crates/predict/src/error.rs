@@ -3,6 +3,7 @@
 
 use unet3d_unet::ConfigError;
 use unet3d_unet::SizeError;
+use unet3d_volume::place::Turn;
 use unet3d_volume::words::{count, counted};
 
 /// Why bytes are not a model that this program can use, or a model cannot
@@ -195,6 +196,22 @@ pub enum Error {
         /// Tiles in all.
         total: usize,
     },
+}
+
+impl Error {
+    /// The same error of an image as it is stored, where it was found in the turned one.
+    pub fn before_turn(self, turn: &Turn, stored_shape: [usize; 3]) -> Self {
+        let stored = |at| turn.stored_position(at, stored_shape);
+        match self {
+            Self::ImageNotFinite { at, channel, value } => Self::ImageNotFinite {
+                at: stored(at),
+                channel,
+                value,
+            },
+            Self::OutputNotFinite { at } => Self::OutputNotFinite { at: stored(at) },
+            other => other,
+        }
+    }
 }
 
 /// `1.50 GiB` and the like.

@@ -1,6 +1,7 @@
 //! Whether an image suits a model, before any work is done.
 
 use unet3d_volume::Geometry;
+use unet3d_volume::place::Turn;
 
 use crate::{Error, Model};
 
@@ -9,7 +10,24 @@ use crate::{Error, Model};
 /// by some 10 to 25 %, and differences of that size are harmless.
 const SPACING_RATIO: f64 = 1.5;
 
-/// Compares an image (normalised or not) with what the model was trained on.
+/// How an image is to be turned before this model sees it, and a sentence that says
+/// so; `None` where it lies as the training images did, or one of the two is not
+/// known to lie in any way.
+pub fn turn_for(model: &Model, geometry: &Geometry) -> Option<(Turn, String)> {
+    let (learned, stored) = (model.pipeline.orientation?, geometry.orientation()?);
+    let turn = stored.turn_to(learned);
+    (!turn.is_none()).then(|| {
+        (
+            turn,
+            format!(
+                "the image is stored as {stored}, the model learned from images stored as {learned}: \
+                 it was turned for the network, and the result back, without loss"
+            ),
+        )
+    })
+}
+
+/// Compares an image (normalised or not, and turned by [`turn_for`] where that says so) with what the model was trained on.
 /// Returns warnings in words: a prediction is possible but likely poor.
 ///
 /// # Errors
@@ -27,6 +45,12 @@ pub fn check_fit(
         });
     }
     let mut warnings = Vec::new();
+    if let (Some(learned), None) = (model.pipeline.orientation, geometry.orientation()) {
+        warnings.push(format!(
+            "the image does not state its orientation; it is taken to be stored as those that the model \
+             learned from, {learned} (x, y, z)"
+        ));
+    }
     if let (Some(image), Some(trained)) = (geometry.spacing_mm, model.pipeline.spacing_mm) {
         warnings.extend(compare_spacing(image, trained));
     }

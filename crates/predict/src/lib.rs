@@ -41,7 +41,7 @@ pub use unet3d_volume::Padding;
 pub use bytes::FORMAT_VERSION;
 pub use channels::channels_first;
 pub use error::{Error, ModelError};
-pub use fit::check_fit;
+pub use fit::{check_fit, turn_for};
 pub use model::{Model, Pipeline};
 pub use predict::{Options, Prediction, Progress, Witness, predict, predict_before};
 pub use tiles::{DEFAULT_MEMORY_BYTES, Tile, Tiling};

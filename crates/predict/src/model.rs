@@ -11,7 +11,7 @@ use unet3d_metrics::Calibration;
 use unet3d_unet::{Network, Parameters};
 use unet3d_volume::normalise::{FoundPadding, Normalise, Padding};
 use unet3d_volume::words::counted;
-use unet3d_volume::{Class, Error, Image, Volume};
+use unet3d_volume::{Class, Error, Image, Orientation, Volume};
 
 use crate::ModelError;
 
@@ -48,6 +48,11 @@ pub struct Pipeline {
     /// Spacing of the training images in mm along `[z, y, x]`; `None` where
     /// their files did not say.
     pub spacing_mm: Option<[f64; 3]>,
+    /// How the training images lay; images stored otherwise are turned for the
+    /// network and the result back. `None` where their files did not say, and in
+    /// models of versions that did not keep it: images are then taken as stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
     /// The classes in the order of the network's outputs.
     pub classes: Vec<Class>,
     /// Input of one training step, voxels along `[z, y, x]`.

@@ -9,12 +9,13 @@ use std::ops::ControlFlow;
 
 use unet3d_kernels::Threads;
 use unet3d_unet::{Engine, Executor, Mode, Plan, Profile};
+use unet3d_volume::place::Turn;
 use unet3d_volume::{Image, Label};
 
 use crate::mirror::gather;
 use crate::stitch::{Stitch, position};
 use crate::uncertainty::Mirrors;
-use crate::{Error, Model, Tiling, check_fit};
+use crate::{Error, Model, Tiling, check_fit, turn_for};
 
 /// What prediction may use and what it gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,26 @@ impl Witness for () {
     fn row(&mut self, _first: usize, _logits: &[f32]) {}
 }
 
-/// Predicts every voxel of a normalised image.
+impl Prediction {
+    /// What was predicted of a turned image, for the image as it is stored; `shape` is
+    /// that of the stored one.
+    pub fn turned_back(self, turn: &Turn, shape: [usize; 3]) -> Self {
+        let back = turn.inverse();
+        let turned = turn.shape(shape);
+        let array = |values: &[f32], inner: usize| back.array(values, 1, turned, inner);
+        let voxels = self.labels.len().max(1);
+        Self {
+            labels: back.array(&self.labels, 1, turned, 1),
+            probabilities: (self.probabilities).map(|p| array(&p, p.len() / voxels)),
+            uncertainty: self.uncertainty.map(|u| array(&u, 1)),
+            ..self
+        }
+    }
+}
+
+/// Predicts every voxel of a normalised image. One that is stored along other axes
+/// than the training images were is turned for the network ([`turn_for`]), and the
+/// result back; a warning says so.
 ///
 /// `progress` is called before the first tile and after each; `Break` stops.
 /// The result does not depend on the number of threads, nor, without
@@ -100,10 +120,24 @@ pub fn predict(
     threads: &Threads,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Prediction, Error> {
-    predict_before(model, image, options, threads, progress, &mut ())
+    let Some((turn, note)) = turn_for(model, &image.geometry) else {
+        return predict_before(model, image, options, threads, progress, &mut ());
+    };
+    let shape = image.geometry.shape;
+    let turned = turn.image(image);
+    let options = Options {
+        held_bytes: options.held_bytes + size_of_val(&turned.voxels[..]) as u64,
+        ..options.clone()
+    };
+    let predicted = predict_before(model, &turned, &options, threads, progress, &mut ())
+        .map_err(|error| error.before_turn(&turn, shape))?;
+    let mut predicted = predicted.turned_back(&turn, shape);
+    predicted.warnings.push(note);
+    Ok(predicted)
 }
 
-/// The same before a witness.
+/// The same before a witness, of the image as it is stored: it sees voxels in the
+/// order in which the network does.
 ///
 /// # Errors
 /// As [`predict()`].

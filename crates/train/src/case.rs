@@ -1,10 +1,11 @@
 //! One volume to learn from: its image as the network reads it, and its labels.
 
+use unet3d_volume::place::{Apart, Relation, Why, relate};
 use unet3d_volume::{Image, Labels};
 
 use crate::Error;
 
-/// An image with its annotation. Both have the same shape.
+/// An image with its annotation, voxel on voxel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Name for people and reports.
@@ -22,10 +23,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case of an image and its labels.
+    /// A case of an image and its labels, which lie on one grid
+    /// ([`bring`](unet3d_volume::place::bring) puts them there).
     ///
     /// # Errors
-    /// When their shapes differ.
+    /// When their shapes or their places in the world differ.
     pub fn new(name: impl Into<String>, image: Image, labels: Labels) -> Result<Self, Error> {
         let name = name.into();
         if image.geometry.shape != labels.geometry.shape {
@@ -34,6 +36,22 @@ impl Case {
                  Were the labels made for another image, or for a resampled one?",
                 image.geometry.shape, labels.geometry.shape
             )));
+        }
+        let why = match relate(&image.geometry, &labels.geometry) {
+            Ok(Relation::Same | Relation::FirstSays | Relation::SecondSays) => None,
+            Ok(_) => Some(Why::Axes),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = why {
+            let apart = Apart {
+                first: (image.geometry, "the image".to_owned()),
+                second: (labels.geometry, "the labels".to_owned()),
+                why,
+            };
+            return Err(Error::Case {
+                case: name,
+                source: Box::new(unet3d_volume::Error::Apart(Box::new(apart))),
+            });
         }
         Ok(Self {
             name,

@@ -46,6 +46,10 @@ pub struct TrainConfig {
     /// tiles of predictions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Whether image and labels are matched in the order in which they are stored,
+    /// whatever their files state of their place; nothing is turned then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_geometry: bool,
     /// How long to train.
     pub budget: Budget,
     /// How gray values become the network's input.
@@ -104,6 +108,7 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             augment: AugmentConfig::default(),
+            ignore_geometry: false,
             network: None,
             labels: None,
         }

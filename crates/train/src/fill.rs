@@ -13,6 +13,7 @@ use unet3d_kernels::Threads;
 use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Tiling, predict, predict_before};
 use unet3d_volume::labels::Ends;
+use unet3d_volume::place::{Relation, relate};
 use unet3d_volume::{Image, Labels, Padding, Volume};
 
 use crate::estimate::Estimate;
@@ -68,7 +69,8 @@ impl Default for FillConfig {
 
 /// A filled volume.
 pub struct FillResult {
-    /// A class for every voxel; geometry and classes as the annotation's.
+    /// A class for every voxel, in the geometry of the image; classes as the
+    /// annotation's.
     pub labels: Labels,
     /// Probability of each class `[z, y, x, class]`, where asked for; calibrated
     /// where slices were held out.
@@ -115,7 +117,11 @@ pub fn fill(
     observer: &mut dyn Observer,
 ) -> Result<FillResult, Error> {
     config.train.check()?;
-    let (image, padding) = Image::normalised(volume, &config.train.normalise, Padding::LeftOut)?;
+    let (mut image, padding) =
+        Image::normalised(volume, &config.train.normalise, Padding::LeftOut)?;
+    if relate(&image.geometry, &labels.geometry) == Ok(Relation::SecondSays) {
+        image.geometry.clone_from(&labels.geometry);
+    }
     for found in &padding {
         observer.noticed(&found.to_string());
     }
@@ -265,7 +271,7 @@ pub fn fill(
     warnings.extend(prediction.warnings);
     Ok(FillResult {
         labels: Labels {
-            geometry: labels.geometry.clone(),
+            geometry: cases[0].image.geometry.clone(),
             classes: labels.classes.clone(),
             voxels: prediction.labels,
         },

@@ -214,6 +214,7 @@ pub(crate) fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> 
             normalise: config.normalise.clone(),
             padding: unet3d_volume::Padding::LeftOut,
             spacing_mm: case.image.geometry.spacing_mm,
+            orientation: None,
             classes: case.labels.classes.clone(),
             patch: config.patch.unwrap_or_default(),
             calibration: None,

@@ -9,6 +9,7 @@ use unet3d_kernels::Threads;
 use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Pipeline};
 use unet3d_unet::{Engine, Profile};
+use unet3d_volume::Orientation;
 
 use crate::checkpoint::Checkpoint;
 use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
@@ -385,12 +386,24 @@ impl Run {
                 normalise: trainer.config().normalise.clone(),
                 padding: unet3d_volume::Padding::LeftOut,
                 spacing_mm: case.image.geometry.spacing_mm,
+                orientation: self.orientation(),
                 classes: case.labels.classes.clone(),
                 patch: trainer.config().patch.unwrap_or_default(),
                 calibration: None,
                 record,
             },
         })
+    }
+
+    /// How the training images lie: all in one way, so that the first that says it
+    /// speaks for all.
+    fn orientation(&self) -> Option<Orientation> {
+        let trainer = &self.trainer;
+        if trainer.config().ignore_geometry {
+            return None;
+        }
+        let mut cases = trainer.cases().iter();
+        cases.find_map(|case| case.image.geometry.orientation())
     }
 
     fn elapsed_s(&self) -> f64 {

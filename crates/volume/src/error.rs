@@ -134,6 +134,28 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same error of the volume as it is stored, where it was found in the turned
+    /// one: the positions that it names are those of the file.
+    pub fn before_turn(self, turn: &crate::place::Turn, stored_shape: [usize; 3]) -> Self {
+        use crate::normalise::NormaliseError;
+        match self {
+            Self::Normalise(NormaliseError::NotFinite {
+                value,
+                channel,
+                position,
+                count,
+            }) => Self::Normalise(NormaliseError::NotFinite {
+                value,
+                channel,
+                position: turn.stored_position(position, stored_shape),
+                count,
+            }),
+            other => other,
+        }
+    }
+}
+
 fn likely_cause(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "Check the spelling of the path.",

@@ -231,6 +231,7 @@ impl Volume {
         let placed = self.placed.as_ref().map(|placed| placed.cropped(&ranges));
         Ok(Self {
             scaling: self.scaling,
+            notes: self.notes.clone(),
             placed,
             ..Self::new(geometry, self.channels, samples)?
         })

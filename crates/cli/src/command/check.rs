@@ -6,11 +6,10 @@ use clap::Args;
 use serde::Serialize;
 use unet3d_train::dataset::{DataSet, Split};
 use unet3d_volume::labels::{annotated_in_words, annotation_warnings};
-use unet3d_volume::place::place_slices;
-use unet3d_volume::{Class, LabelScheme, Labels, Volume};
+use unet3d_volume::place::{How, Outside, bring, place_slices};
+use unet3d_volume::{Class, LabelScheme, Labels, Orientation, Volume};
 
 use super::End;
-use super::evaluate::same_shape;
 use super::info::ranges;
 use crate::absent::{self, Judge};
 use crate::arguments::Json;
@@ -91,6 +90,10 @@ struct Examination {
     seen: Vec<(u64, String)>,
     /// Spacing and channels of the first image, with its source.
     first: Option<(Option<[f64; 3]>, usize, String)>,
+    /// How the first image lies that says it, with its source.
+    first_orientation: Option<(Orientation, String)>,
+    /// Whether the files of a case are matched in the order in which they are stored.
+    by_index: bool,
 }
 
 impl Check {
@@ -98,7 +101,10 @@ impl Check {
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
         let scheme = self.labels.scheme()?;
-        let mut examination = Examination::default();
+        let mut examination = Examination {
+            by_index: self.labels.ignore_geometry,
+            ..Examination::default()
+        };
         match &self.paths[..] {
             [folder] if is_data_set(folder) => {
                 examination.data_set(folder, scheme.as_ref(), self.labels.objects.as_deref());
@@ -272,10 +278,10 @@ impl Examination {
         scheme: Option<&LabelScheme>,
         in_set: bool,
     ) -> Option<Labels> {
-        let volume = self.volume(image, labels.is_some() || !in_set);
+        let mut volume = self.volume(image, labels.is_some() || !in_set);
         let (labels, scheme) = (labels?, scheme?);
         let source = labels.source();
-        let label_volume = match labels.read() {
+        let mut label_volume = match labels.read(self.by_index) {
             Ok(volume) => volume,
             Err(error) => {
                 self.error(format!("{error:#}"));
@@ -283,35 +289,26 @@ impl Examination {
             }
         };
         self.volumes += 1;
-        let label_volume = match &volume {
-            Some(volume) => {
-                let (grid, annotated) = (&volume.geometry, Some(&scheme.annotated));
-                match place_slices(
-                    label_volume,
-                    &labels.paths[0],
-                    &image.paths[0],
-                    grid,
-                    annotated,
-                ) {
-                    Ok(placed) => placed,
-                    Err(error) => {
-                        self.error(error.to_string());
-                        return None;
-                    }
+        if let Some(volume) = &mut volume {
+            let names = [&image.source()[..], &source];
+            let how = How {
+                by_index: self.by_index,
+                outside: Outside::Unlabeled,
+            };
+            let (grid, annotated) = (&mut volume.geometry, Some(&scheme.annotated));
+            let (part, whole) = (&labels.paths[0], &image.paths[0]);
+            let placed = place_slices(label_volume, part, whole, grid, annotated)
+                .and_then(|placed| bring(grid, placed, names, how));
+            label_volume = match placed {
+                Ok((brought, _)) => brought,
+                Err(error) => {
+                    self.error(error.to_string());
+                    return None;
                 }
-            }
-            None => label_volume,
-        };
+            };
+        }
         self.notes(&label_volume);
-        if let Some(volume) = &volume
-            && let Err(error) = same_shape(&label_volume, &source, volume, &image.source())
-        {
-            self.error(format!("{error:#}"));
-        }
-        if let Some(volume) = &volume {
-            self.same_place(volume, &image.source(), &label_volume, &source);
-        }
-        match read_or_ask(scheme, &label_volume, &source) {
+        match read_or_ask(scheme, &label_volume, &source, self.by_index) {
             Err(error) => {
                 self.error(format!("{error:#}"));
                 None
@@ -347,7 +344,7 @@ impl Examination {
     /// One volume by itself; `None` where it cannot be read.
     fn volume(&mut self, item: &Item, is_image: bool) -> Option<Volume> {
         let source = item.source();
-        let volume = match item.read() {
+        let volume = match item.read(self.by_index) {
             Ok(volume) => volume,
             Err(error) => {
                 self.error(format!("{error:#}"));
@@ -388,12 +385,22 @@ impl Examination {
     }
 
     fn compare_with_first(&mut self, volume: &Volume, source: &str) {
+        let mut own_spacing_mm = volume.geometry.spacing_mm;
+        let own = volume.geometry.orientation();
+        match (own, self.first_orientation.clone()) {
+            (Some(own), None) => self.first_orientation = Some((own, source.to_owned())),
+            (Some(own), Some((first, other))) if own != first && !self.by_index => {
+                self.warning(format!(
+                    "{source}: is stored as {own} (x, y, z), {other} as {first}. `unet3d train` turns images to lie as \
+                     the first, and `unet3d predict` as those the model learned from."
+                ));
+                // Axis by axis only what lies alike can be compared.
+                own_spacing_mm = own.turn_to(first).geometry(&volume.geometry).spacing_mm;
+            }
+            _ => {}
+        }
         let Some((spacing_mm, channels, other)) = self.first.clone() else {
-            self.first = Some((
-                volume.geometry.spacing_mm,
-                volume.channels,
-                source.to_owned(),
-            ));
+            self.first = Some((own_spacing_mm, volume.channels, source.to_owned()));
             return;
         };
         if volume.channels != channels {
@@ -402,7 +409,7 @@ impl Examination {
                 counted(volume.channels, "channel")
             ));
         }
-        match (volume.geometry.spacing_mm, spacing_mm) {
+        match (own_spacing_mm, spacing_mm) {
             (Some(a), Some(b)) if differs(a, b) => self.warning(format!(
                 "{source}: spacing {a:?} mm [z, y, x], {other} has {b:?}; structures differ in size for the network. \
                  Bring all images to one spacing, or check that the headers are right."
@@ -412,39 +419,6 @@ impl Examination {
                 if spacing_mm.is_some() { "no" } else { "a" }
             )),
             _ => {}
-        }
-    }
-
-    /// Image and labels should lie at the same place.
-    fn same_place(&mut self, image: &Volume, image_source: &str, labels: &Volume, source: &str) {
-        if let (Some(a), Some(b)) = (labels.geometry.spacing_mm, image.geometry.spacing_mm)
-            && differs(a, b)
-        {
-            self.warning(format!(
-                "{source}: spacing {a:?} mm [z, y, x], its image {image_source} has {b:?}. One of the headers may be wrong."
-            ));
-        }
-        if let (Some(a), Some(b)) = (
-            labels.geometry.world_from_volume,
-            image.geometry.world_from_volume,
-        ) {
-            // The farthest corner, where a difference of direction shows most.
-            let shape = image.geometry.shape.map(|n| n as f64);
-            let corner = |m: [[f64; 4]; 3]| {
-                m.map(|r| r[0] * shape[0] + r[1] * shape[1] + r[2] * shape[2] + r[3])
-            };
-            let (a, b) = (corner(a), corner(b));
-            let apart_mm = (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt();
-            let voxel_mm = image
-                .geometry
-                .spacing_mm
-                .map_or(1.0, |s| s[0].min(s[1]).min(s[2]));
-            if apart_mm > voxel_mm {
-                self.warning(format!(
-                    "{source}: its far corner lies {apart_mm:.3} mm from that of {image_source}. \
-                     Voxels are matched by index; check that the labels were drawn on this image."
-                ));
-            }
         }
     }
 

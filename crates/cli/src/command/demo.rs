@@ -109,6 +109,7 @@ impl Demo {
             &LabelScheme::new(Phantom::classes(), Annotated::Dense),
             &truth,
             "phantom",
+            false,
         )?;
         let labels = truth.sparsify(SLICES);
         let path = |name: &str| self.out.join(name);

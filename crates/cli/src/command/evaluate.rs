@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use unet3d_metrics::{Confusion, Report, Scores, SurfaceReport};
 use unet3d_volume::labels::{classes_of, describe_values};
+use unet3d_volume::place::{How, Outside, bring, bring_either};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use super::End;
@@ -39,6 +40,10 @@ for both files, and the others say it of SPARSE alone. Where no flag is given:
 TRUTH counts whole when each of its values also occurs in PREDICTION, and a
 value of SPARSE that TRUTH does not have means not annotated. Where that settles
 nothing the command stops and asks.
+
+Files meet by their place in the world: one stored along other axes is turned, one
+that covers a part of the other is placed there, with background around it, and
+anything else is refused. TRUTH that is annotated in part has unlabeled around it.
 
 A class that occurs in neither file has no score and is left out of the mean.
 
@@ -131,6 +136,9 @@ impl Evaluate {
         let read = |i: usize, classes: &[Class]| {
             let (prediction, truth) = &pairs[i];
             let except = sparse.as_ref().map(|s| &s[i]);
+            // What is noticed is told once, when a file is read for the first time.
+            let is_first = classes.is_empty() || !meaning.classes.is_empty();
+            let console = is_first.then_some(console);
             File::read(prediction, truth, except, &meaning, classes, console)
         };
         // Scores of several files need one list of classes: where nobody gave
@@ -158,8 +166,12 @@ impl Evaluate {
                 _ => read(i, &classes)?,
             };
             if let Some(path) = &self.probabilities {
-                calibration_error =
-                    reliability::calibration_error(path, &file.truth, file.except.as_ref())?;
+                calibration_error = reliability::calibration_error(
+                    path,
+                    (&file.truth, &file.source),
+                    file.except.as_ref(),
+                    meaning.by_index,
+                )?;
             }
             cases.push((truth.name(), file.count()?));
             if let Some(surfaces) = &mut surfaces {
@@ -283,6 +295,8 @@ struct Meaning {
     sparse: Option<Annotated>,
     /// What the values of all volumes number, where they number objects.
     objects: Option<String>,
+    /// Whether files are matched in the order in which their voxels are stored.
+    by_index: bool,
 }
 
 impl Meaning {
@@ -316,6 +330,7 @@ impl Meaning {
             truth,
             sparse: said.filter(|s| *s != Annotated::Dense),
             objects: flags.objects.clone(),
+            by_index: flags.ignore_geometry,
         })
     }
 }
@@ -347,14 +362,24 @@ impl File {
         except: Option<&Item>,
         meaning: &Meaning,
         classes: &[Class],
-        console: Console,
+        console: Option<Console>,
     ) -> anyhow::Result<Self> {
         let (prediction_source, source) = (prediction.source(), truth.source());
-        let predicted = prediction.read()?;
-        let truth = truth.read()?;
-        console.notes(&predicted.notes);
-        console.notes(&truth.notes);
-        same_shape(&predicted, &prediction_source, &truth, &source)?;
+        let by_index = meaning.by_index;
+        let predicted = prediction.read(by_index)?;
+        let truth = truth.read(by_index)?;
+        // Around a dense map is background; around a part of it nobody annotated.
+        let around_truth = match &meaning.truth {
+            None | Some(Annotated::Dense) => Outside::Background,
+            Some(_) => Outside::Unlabeled,
+        };
+        let outside = [around_truth, Outside::Background];
+        let names = [&source[..], &prediction_source];
+        let (truth, predicted) = bring_either(truth, predicted, names, by_index, outside)?;
+        if let Some(console) = console {
+            console.notes(&predicted.notes);
+            console.notes(&truth.notes);
+        }
         let mut dense = meaning.scheme(classes, Annotated::Dense);
         let predicted_classes = classes_of(&predicted, &dense, None, &prediction_source)?;
         let annotated = match &meaning.truth {
@@ -363,7 +388,8 @@ impl File {
         };
         let mut scheme = meaning.scheme(classes, annotated);
         if classes.is_empty() {
-            let mut found = classes_of(&truth, &scheme, mask(&scheme)?.as_ref(), &source)?;
+            let mask = mask(&scheme, &truth, &source, by_index)?;
+            let mut found = classes_of(&truth, &scheme, mask.as_ref(), &source)?;
             for class in predicted_classes {
                 if found.iter().all(|c| c.value != class.value) {
                     found.push(class);
@@ -385,8 +411,8 @@ impl File {
             None => None,
         };
         Ok(Self {
-            prediction: read_under(&dense, &predicted, &prediction_source)?,
-            truth: read_under(&scheme, &truth, &source)?,
+            prediction: read_under(&dense, &predicted, &prediction_source, by_index)?,
+            truth: read_under(&scheme, &truth, &source, by_index)?,
             source,
             except,
         })
@@ -428,11 +454,20 @@ fn read_except(
     truth_source: &str,
     classes: &[Class],
     meaning: &Meaning,
-    console: Console,
+    console: Option<Console>,
 ) -> anyhow::Result<Labels> {
     let source = item.source();
-    let sparse = item.read()?;
-    same_shape(&sparse, &source, truth, truth_source)?;
+    let by_index = meaning.by_index;
+    let sparse = item.read(by_index)?;
+    let how = How {
+        by_index,
+        outside: Outside::Unlabeled,
+    };
+    let names = [truth_source, &source];
+    let (sparse, _) = bring(&mut truth.geometry.clone(), sparse, names, how).context("--except")?;
+    if let Some(console) = console {
+        console.notes(&sparse.notes);
+    }
     let annotated = match &meaning.sparse {
         Some(annotated) => annotated.clone(),
         None => {
@@ -451,31 +486,16 @@ fn read_except(
             let [value] = new[..] else {
                 bail!("--except {source}: what its values mean is not said.\n\n{found}");
             };
-            console.note(format_args!(
+            if let Some(console) = console {
+                console.note(format_args!(
                 "{source}: value {value} does not occur in {truth_source}, so it is taken as not annotated (--unlabeled {value})."
             ));
+            }
             Annotated::Except(value)
         }
     };
-    read_under(&meaning.scheme(classes, annotated), &sparse, &source)
-}
-
-/// Refuses two volumes of different shape.
-pub(crate) fn same_shape(
-    a: &Volume,
-    a_source: &str,
-    b: &Volume,
-    b_source: &str,
-) -> anyhow::Result<()> {
-    if a.geometry.shape != b.geometry.shape {
-        bail!(
-            "{a_source}: shape {:?} [z, y, x], {b_source} has {:?}; both must be of one shape. \
-             They may belong to different volumes, or to different resolutions of one.",
-            a.geometry.shape,
-            b.geometry.shape
-        );
-    }
-    Ok(())
+    let scheme = meaning.scheme(classes, annotated);
+    read_under(&scheme, &sparse, &source, by_index)
 }
 
 /// The scores of each class and their mean as a table.

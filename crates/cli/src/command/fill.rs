@@ -8,11 +8,10 @@ use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
 use unet3d_train::run::{Sitting, config_of};
-use unet3d_volume::place::place_slices;
+use unet3d_volume::place::{How, Outside, bring, place_slices};
 use unet3d_volume::{Annotated, LabelScheme, Labels, NumberType, Volume};
 
 use super::End;
-use super::evaluate::same_shape;
 use crate::absent;
 use crate::arguments::{Json, Machine, Out, Overwrite, ReportFlags};
 use crate::console::Console;
@@ -32,7 +31,8 @@ pub(crate) struct Fill {
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// The labels of its annotated slices, of the same shape
+    /// The labels of its annotated slices, at the same place: of the same shape, or a
+    /// part of it where the files say where they lie
     #[arg(value_name = "LABELS")]
     labels: PathBuf,
 
@@ -139,11 +139,13 @@ impl Fill {
         output::check_distinct(&outputs)?;
         let said = self.scheme.annotated();
         let said = said.or_else(|| config.labels.as_ref().map(|l| l.annotated.clone()));
-        let (image, labels) = self.volumes(said.as_ref())?;
+        config.ignore_geometry |= self.scheme.ignore_geometry;
+        let by_index = config.ignore_geometry;
+        let (image, labels) = self.volumes(said.as_ref(), by_index)?;
         let source = self.labels.display().to_string();
         let volume = labels;
         let (labels, scheme) = match (self.scheme.scheme()?, config.labels.take()) {
-            (None, Some(scheme)) => (read_under(&scheme, &volume, &source)?, scheme),
+            (None, Some(scheme)) => (read_under(&scheme, &volume, &source, by_index)?, scheme),
             _ => self.scheme.read(&volume, &self.labels)?,
         };
         config.labels = Some(LabelScheme {
@@ -196,7 +198,8 @@ impl Fill {
             output::check_file(report, &inputs, self.replace()).context("--report")?;
             output::check_distinct(&[("--out", out), ("--report", report)])?;
         }
-        let (image, labels) = self.volumes(self.scheme.annotated().as_ref())?;
+        let said = self.scheme.annotated();
+        let (image, labels) = self.volumes(said.as_ref(), self.scheme.ignore_geometry)?;
         let volume = labels;
         let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
         labels.require_two_classes(&scheme.annotated, &self.labels.display().to_string())?;
@@ -259,14 +262,22 @@ impl Fill {
         self.report.path(beside)
     }
 
-    /// The image and the labels, of one shape that OUT can hold.
-    fn volumes(&self, annotated: Option<&Annotated>) -> anyhow::Result<(Volume, Volume)> {
-        let image = Item::of(&self.image).read()?;
-        let labels = Item::of(&self.labels).read()?;
-        let grid = &image.geometry;
+    /// The image, and the labels on its grid.
+    fn volumes(
+        &self,
+        annotated: Option<&Annotated>,
+        by_index: bool,
+    ) -> anyhow::Result<(Volume, Volume)> {
+        let mut image = Item::of(&self.image).read(by_index)?;
+        let labels = Item::of(&self.labels).read(by_index)?;
+        let grid = &mut image.geometry;
         let labels = place_slices(labels, &self.labels, &self.image, grid, annotated)?;
-        let source = self.labels.display().to_string();
-        same_shape(&labels, &source, &image, &self.image.display().to_string())?;
+        let names = [&self.image, &self.labels].map(|path| path.display().to_string());
+        let how = How {
+            by_index,
+            outside: Outside::Unlabeled,
+        };
+        let (labels, _) = bring(grid, labels, [&names[0], &names[1]], how)?;
         let console = Console::new(self.json.json);
         console.notes(&image.notes);
         console.notes(&labels.notes);
@@ -293,6 +304,9 @@ most), which the network does not learn from, and comes with an interval that
 holds the truth nine times in ten. The same slices say how far the certainty of the
 network can be trusted, and what interpolation between the others would have reached
 without a network. --uncertainty says where the result is doubtful.
+LABELS are brought to IMAGE by their place in the world: turned where they are stored
+along other axes, placed where they are a part of it, which is said in one line. The
+result has the geometry of IMAGE.
 The segmentation is written first. Where a model, a map or a report cannot be written
 in the end, all else is, and the exit code is 1.
 Ctrl-C stops training early and writes the result of what was learned so far."

@@ -187,7 +187,7 @@ impl Phantom {
     fn make(&self, sample: &Sample) -> anyhow::Result<Value> {
         let (image, truth) = sample.specimen.build();
         let dense = LabelScheme::new(Specimen::classes(), Annotated::Dense);
-        let labels = read_under(&dense, &truth, &sample.name)?.sparsify(sample.slices);
+        let labels = read_under(&dense, &truth, &sample.name, false)?.sparsify(sample.slices);
         let file = format!("{}{ENDING}", sample.name);
         let path = |folder: &str| self.out.join(folder).join(&file);
         unet3d_volume::write(&path("imagesTr"), &image)?;

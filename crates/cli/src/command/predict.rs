@@ -15,9 +15,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use unet3d_kernels::Threads;
 use unet3d_kernels::conv3d::Context;
-use unet3d_predict::{Error, Model, Options, Prediction, Tiling, channels_first, check_fit};
+use unet3d_predict::{
+    Error, Model, Options, Prediction, Tiling, channels_first, check_fit, turn_for,
+};
 use unet3d_unet::Engine;
-use unet3d_volume::{Geometry, Labels, Samples, Volume};
+use unet3d_volume::{Geometry, Labels, Orientation, Samples, Volume};
 
 use self::outcome::Outcomes;
 use self::plan::{Job, Jobs};
@@ -41,6 +43,8 @@ MODEL is a model file, or the folder of a training run (then its best model).
 OUT is a file where its name ends as one (.nii, .nii.gz, .tif, .npy, .png), else a
 folder, in which each result has the name of its image. The result has the geometry
 of its image; its values are those of the classes that the model was trained with.
+An image that is stored along other axes than those the model learned from is turned
+for the network, and the result back.
 
 A file for each channel: CASE_0000, CASE_0001 and so on, as many as the model has;
 naming one brings the others, and the result is called CASE. Other numbers are part
@@ -80,7 +84,12 @@ pub(crate) struct Predict {
     #[arg(long)]
     mirrored: bool,
 
-    /// Input of one tile in voxels [default: the largest that fits the memory]
+    /// Take each image in the order in which its voxels are stored, whatever its file
+    /// says of how they lie; also match files of channels so
+    #[arg(long)]
+    ignore_geometry: bool,
+
+    /// Input of one tile in voxels, as the network sees the image [default: the largest that fits the memory]
     #[arg(long, value_name = "Z,Y,X", value_parser = parse::shape)]
     tile: Option<[usize; 3]>,
 
@@ -134,13 +143,26 @@ impl Predict {
         if let Some(tile) = self.tile {
             model.network.output_shape(tile).context("--tile")?;
         }
+        let learned = model.pipeline.orientation;
+        if self.ignore_geometry {
+            model.pipeline.orientation = None;
+        }
         let mut outcomes = Outcomes::default();
         let mut interrupted = false;
-        let judged = judge(&model, &jobs, &options, &threads, console, &mut outcomes)?;
+        let as_stored = self.ignore_geometry.then_some(learned).flatten();
+        let judged = judge(
+            &model,
+            (self.ignore_geometry, as_stored),
+            &jobs,
+            &options,
+            &threads,
+            console,
+            &mut outcomes,
+        )?;
         for Judged { job, volume } in judged {
             let source = job.item.source();
             // Again from its file, unless it is the only one.
-            let volume = volume.map_or_else(|| job.item.read(), Ok);
+            let volume = volume.map_or_else(|| job.item.read(self.ignore_geometry), Ok);
             let done = volume.and_then(|volume| {
                 self.one(
                     &model,
@@ -249,6 +271,7 @@ struct Judged<'a> {
 /// Where the only image is refused, or all results together do not fit the disk.
 fn judge<'a>(
     model: &Model,
+    (by_index, learned): (bool, Option<Orientation>),
     jobs: &'a [Job],
     options: &Options,
     threads: &Threads,
@@ -258,29 +281,24 @@ fn judge<'a>(
     let mut planned = Vec::new();
     let mut judged = Vec::new();
     for job in jobs {
-        let read = job.item.read().and_then(|volume| {
+        let read = job.item.read(by_index).and_then(|volume| {
             let options = Options {
                 held_bytes: held_bytes(&volume, options),
                 ..options.clone()
             };
             let of_job = job.planned(model, volume.geometry.shape);
             output::check_planned(&of_job)?;
-            check_fit(model, volume.channels, &volume.geometry)
+            let seen = seen(model, &volume.geometry);
+            check_fit(model, volume.channels, &seen)
                 .map_err(|error| naming_channels(error.into(), model, &volume, &job.item))
-                .and_then(|_| {
-                    Ok(Tiling::new(
-                        model,
-                        volume.geometry.shape,
-                        &options,
-                        threads,
-                    )?)
-                })
+                .and_then(|_| Ok(Tiling::new(model, seen.shape, &options, threads)?))
                 .with_context(|| job.item.source())?;
             Ok((volume, of_job))
         });
         match read {
             Ok((volume, of_job)) => {
                 console.notes(&volume.notes);
+                tell_as_stored(learned, &volume.geometry, &job.item.source(), console);
                 planned.extend(of_job);
                 let volume = (jobs.len() == 1).then_some(volume);
                 judged.push(Judged { job, volume });
@@ -324,6 +342,32 @@ fn held_bytes(volume: &Volume, options: &Options) -> u64 {
     }
 }
 
+/// How an image lies when the model sees it.
+fn seen(model: &Model, image: &Geometry) -> Geometry {
+    match turn_for(model, image) {
+        Some((turn, _)) => turn.geometry(image),
+        None => image.clone(),
+    }
+}
+
+/// Says of an image that is taken as it is stored that it lies otherwise than those the
+/// model learned from; `learned` is how these lay.
+pub(crate) fn tell_as_stored(
+    learned: Option<Orientation>,
+    image: &Geometry,
+    source: &str,
+    console: Console,
+) {
+    if let (Some(learned), Some(stored)) = (learned, image.orientation())
+        && learned != stored
+    {
+        console.note(format_args!(
+            "{source}: is stored as {stored} (x, y, z), the model learned from images stored as {learned}; \
+             it is taken as it is stored (--ignore-geometry)."
+        ));
+    }
+}
+
 /// Normalises and predicts; `None` when the person asked to stop.
 ///
 /// # Errors
@@ -336,10 +380,21 @@ pub(crate) fn predict_volume(
     interrupt: &Interrupt,
     console: Console,
 ) -> anyhow::Result<Option<Prediction>> {
+    let stored_shape = volume.geometry.shape;
+    let turn = turn_for(model, &volume.geometry);
+    let geometry = seen(model, &volume.geometry);
     // Cheap refusals before the image is normalised.
-    check_fit(model, volume.channels, &volume.geometry)?;
-    Tiling::new(model, volume.geometry.shape, options, threads)?;
-    let (image, padding) = model.pipeline.image(volume)?;
+    check_fit(model, volume.channels, &geometry)?;
+    Tiling::new(model, geometry.shape, options, threads)?;
+    // Turned before it is normalised: sums over it then have the order that they would
+    // have had if it had been stored so.
+    let (image, padding) = match &turn {
+        Some((turn, _)) => model
+            .pipeline
+            .image(&turn.volume(volume))
+            .map_err(|error| error.before_turn(turn, stored_shape))?,
+        None => model.pipeline.image(volume)?,
+    };
     for found in padding {
         console.note(format_args!("Note: {found}."));
     }
@@ -353,6 +408,16 @@ pub(crate) fn predict_volume(
         }
     });
     bar.finish();
+    let predicted = match turn {
+        Some((turn, note)) => predicted
+            .map(|prediction| {
+                let mut back = prediction.turned_back(&turn, stored_shape);
+                back.warnings.push(note);
+                back
+            })
+            .map_err(|error| error.before_turn(&turn, stored_shape)),
+        None => predicted,
+    };
     match predicted {
         Ok(prediction) => Ok(Some(prediction)),
         Err(Error::Interrupted { .. }) => Ok(None),

@@ -72,7 +72,7 @@ impl Sparsify {
             _ => Annotated::Dense,
         };
         let scheme = LabelScheme::new(self.classes.clone(), annotated);
-        let dense = read_under(&scheme, &volume, &source)?;
+        let dense = read_under(&scheme, &volume, &source, false)?;
         let sparse = dense.sparsify(self.slices);
         let value = self.unlabeled.unwrap_or_else(|| sparse.unlabeled_value());
         if let Some(class) = dense.classes.iter().find(|c| c.value == value) {

@@ -8,12 +8,11 @@ use serde_json::json;
 use unet3d_predict::Options;
 use unet3d_predict::suggest::{SliceRef, Strategy, suggest};
 use unet3d_volume::labels::{Direction, StatedSlices};
-use unet3d_volume::place::place_slices;
+use unet3d_volume::place::{How, Outside, bring, place_slices};
 use unet3d_volume::{Annotated, Geometry, Label, LabelScheme, Labels, Volume};
 
 use super::End;
-use super::evaluate::same_shape;
-use super::predict::{predict_volume, write_map};
+use super::predict::{predict_volume, tell_as_stored, write_map};
 use crate::arguments::{Json, Machine, Overwrite};
 use crate::command_line::CommandLine;
 use crate::console::{self, Console, shown};
@@ -108,24 +107,32 @@ impl Suggest {
             let inputs = [&*self.model, &*self.image, &*self.labels];
             output::check_volume(path, &inputs, self.overwrite.overwrite)?;
         }
-        let (model, _) = model_file::read(&self.model)?;
-        let image = Item::of(&self.image).read()?;
-        let volume = Item::of(&self.labels).read()?;
-        let said = self.scheme.annotated();
-        let grid = &image.geometry;
+        let (mut model, _) = model_file::read(&self.model)?;
+        let by_index = self.scheme.ignore_geometry;
+        let mut image = Item::of(&self.image).read(by_index)?;
+        let volume = Item::of(&self.labels).read(by_index)?;
+        let (said, grid) = (self.scheme.annotated(), &image.geometry);
         let volume = place_slices(volume, &self.labels, &self.image, grid, said.as_ref())?;
-        console.notes(&image.notes);
-        console.notes(&volume.notes);
         let (image_source, source) = (
             self.image.display().to_string(),
             self.labels.display().to_string(),
         );
-        same_shape(&volume, &source, &image, &image_source)?;
+        let how = How {
+            by_index,
+            outside: Outside::Unlabeled,
+        };
+        let names = [&image_source[..], &source];
+        let (volume, _) = bring(&mut image.geometry, volume, names, how)?;
+        console.notes(&image.notes);
+        console.notes(&volume.notes);
+        if by_index {
+            let learned = model.pipeline.orientation.take();
+            tell_as_stored(learned, &image.geometry, &image_source, console);
+        }
         let across = self.across(&image)?;
-        let (mut labels, scheme) = self.scheme.read(&volume, &self.labels)?;
+        let (labels, scheme) = self.scheme.read(&volume, &self.labels)?;
         tell_annotation(&volume, &labels, &scheme, &self.labels, console)?;
-        // Spacing is the image's: label files often lose it.
-        labels.geometry = image.geometry.clone();
+        drop(volume);
         ensure!(
             labels.voxels.contains(&Label::UNLABELED),
             "{source}: every voxel is annotated, there is nothing to suggest. Do the label flags say so rightly?"

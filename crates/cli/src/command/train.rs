@@ -6,13 +6,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use unet3d_kernels::conv3d::Context;
-use unet3d_train::dataset::{self, DataSet, Split};
+use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
 use unet3d_train::run::{RunData, Sitting, config_of};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{Case, Error, TrainConfig};
 use unet3d_unet::Engine;
-use unet3d_volume::Labels;
 use unet3d_volume::labels::{annotated_in_words, describe_values};
+use unet3d_volume::{Labels, Normalise};
 
 use super::End;
 use super::evaluate::{class_table, score};
@@ -236,18 +236,19 @@ impl Train {
         if let Some(name) = &self.labels.objects {
             data_set.take_as_objects(name)?;
         }
+        config.ignore_geometry |= self.labels.ignore_geometry;
+        data_set.ignore_geometry = config.ignore_geometry;
         data_set.settle_classes()?;
         config.labels = Some(data_set.scheme.clone());
-        let mut training = load(&data_set, Split::Train, &config)?;
+        let mut training = load(&mut data_set, Split::Train, &config)?;
         let mut held_out = HeldOut {
-            cases: load(&data_set, Split::Validate, &config)?,
+            cases: load(&mut data_set, Split::Validate, &config)?,
             ..HeldOut::default()
         };
         same_channels(training.iter().chain(&held_out.cases))?;
-        for case in training.iter().chain(&held_out.cases) {
-            console.notes(&case.notes);
-        }
-        tell_annotation(training.iter().chain(&held_out.cases), console);
+        let cases = || training.iter().chain(&held_out.cases);
+        tell_notes(cases(), &self.data, console);
+        tell_annotation(cases(), console);
         let mut how = data_set.how_split.clone();
         if held_out.cases.is_empty() {
             held_out = HeldOut::slices_of(&mut training)?;
@@ -326,18 +327,56 @@ fn absent_classes(training: &[Case], held_out: &HeldOut, console: Console) {
 }
 
 /// Reads the cases of a split, naming the files of one that is refused.
-fn load(data_set: &DataSet, split: Split, config: &TrainConfig) -> anyhow::Result<Vec<Case>> {
-    let cases = data_set.of(split).map(|files| {
-        let read = data_set.load_case(files, &config.normalise);
-        read.with_context(|| {
-            format!(
-                "{} with {}",
-                files.images[0].display(),
-                files.labels.display()
-            )
-        })
-    });
-    cases.collect()
+fn load(data_set: &mut DataSet, split: Split, config: &TrainConfig) -> anyhow::Result<Vec<Case>> {
+    let files: Vec<CaseFiles> = data_set.of(split).cloned().collect();
+    let mut cases = Vec::with_capacity(files.len());
+    for files in &files {
+        let case = load_case(data_set, files, &config.normalise)?;
+        cases.push(case);
+    }
+    Ok(cases)
+}
+
+/// Reads one case, naming its files where it is refused. The first that says how it
+/// lies settles how all others are turned.
+pub(super) fn load_case(
+    data_set: &mut DataSet,
+    files: &CaseFiles,
+    normalise: &Normalise,
+) -> anyhow::Result<Case> {
+    let read = data_set.load_case(files, normalise);
+    let case = read.with_context(|| {
+        format!(
+            "{} with {}",
+            files.images[0].display(),
+            files.labels.display()
+        )
+    })?;
+    data_set.settle_orientation(&case);
+    Ok(case)
+}
+
+/// Says what was noticed while the cases of `data` were read, of many the first.
+pub(super) fn tell_notes<'a>(
+    cases: impl Iterator<Item = &'a Case> + Clone,
+    data: &Path,
+    console: Console,
+) {
+    /// What a person still reads.
+    const SHOWN: usize = 20;
+    let notes = || cases.clone().flat_map(|case| &case.notes);
+    notes().take(SHOWN).for_each(|note| console.note(note));
+    let count = notes().count();
+    if count > SHOWN {
+        console.note(format_args!(
+            "and {} more notes on the files of {}; `unet3d check` lists them all.",
+            count - SHOWN,
+            data.display()
+        ));
+    }
+    if let Some(sentence) = dataset::unoriented(cases) {
+        console.note(format_args!("{}: {sentence}", data.display()));
+    }
 }
 
 /// Whether a folder holds a run that has saved anything.

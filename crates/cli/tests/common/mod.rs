@@ -178,6 +178,7 @@ pub(crate) fn model(channels: usize) -> unet3d_predict::Model {
             normalise: unet3d_volume::Normalise::ZScore,
             padding: unet3d_volume::Padding::LeftOut,
             spacing_mm: Some([2.0, 1.0, 1.0]),
+            orientation: None,
             classes: [(1, "inside"), (2, "outside")]
                 .map(|(value, name)| unet3d_volume::Class {
                     value,

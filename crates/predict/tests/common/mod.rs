@@ -70,6 +70,7 @@ pub(crate) fn model(padding: Padding, normalisation: Normalisation, levels: Vec<
             normalise: Normalise::ZScore,
             padding: unet3d_volume::Padding::LeftOut,
             spacing_mm: Some([2.04, 1.76, 1.76]),
+            orientation: None,
             classes: vec![class(0, "inside"), class(1, "tubule"), class(2, "outside")],
             patch: [20, 20, 20],
             calibration: None,

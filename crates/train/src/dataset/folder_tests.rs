@@ -46,7 +46,7 @@ fn only_names_that_the_ending_makes_count() {
         write(folder.path(), &format!("{sub}/old/c7.nii.gz"), 1);
     }
     assert_eq!(names(folder.path()), ["c0", "c1"]);
-    let found = find(folder.path(), None).unwrap();
+    let mut found = find(folder.path(), None).unwrap();
     assert_eq!(
         found
             .load(Split::Train, &Normalise::default())
@@ -320,7 +320,7 @@ fn names_that_are_no_utf_8() {
         let name = std::ffi::OsStr::from_bytes(b"L\xe4sion.nii.gz");
         unet3d_volume::write(&folder.path().join(sub).join(name), &volume(1)).unwrap();
     }
-    let found = find(folder.path(), None).unwrap();
+    let mut found = find(folder.path(), None).unwrap();
     assert_eq!(found.cases.len(), 2);
     assert_eq!(
         found
@@ -348,7 +348,7 @@ fn nnu_nets_spacing_beside_tiff_files() {
             r#"{"spacing": [2.0, 1.0, 0.5]}"#,
         );
     }
-    let found = find(folder.path(), None).unwrap();
+    let mut found = find(folder.path(), None).unwrap();
     let case = &found.load(Split::Train, &Normalise::default()).unwrap()[0];
     assert_eq!(case.image.geometry.spacing_mm, Some([2.0, 1.0, 0.5]));
 }

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use unet3d_volume::labels::StatedSlices;
-use unet3d_volume::{Annotated, LabelScheme, name};
+use unet3d_volume::{Annotated, LabelScheme, Orientation, name};
 
-pub use load::read_channels;
+pub use load::{read_channels, unoriented};
 pub use split::{SPLIT_FILE, Split, write_split};
 
 use crate::Error;
@@ -39,6 +39,11 @@ pub struct DataSet {
     /// What was noticed in the description and a person should be told: a sentence
     /// each that begins with a path.
     pub notes: Vec<String>,
+    /// Whether the files of a case are matched in the order in which their voxels are
+    /// stored, whatever they state of their place.
+    pub ignore_geometry: bool,
+    /// How cases are turned as they are read; `None` until one says how it lies.
+    pub orientation: Option<Orientation>,
 }
 
 /// The files of one case.
@@ -130,6 +135,8 @@ pub fn find(path: &Path, scheme: Option<&LabelScheme>) -> Result<DataSet, Error>
         how_split,
         is_split_given,
         notes: found.notes,
+        ignore_geometry: false,
+        orientation: None,
     })
 }
 

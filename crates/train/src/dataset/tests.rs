@@ -55,7 +55,7 @@ fn the_decathlons_layout() {
         {"image": "./imagesTr/c0.nii.gz", "label": "./labelsTr/c0.nii.gz"},
         {"image": "./imagesTr/c1.nii.gz", "label": "./labelsTr/c1.nii.gz"}]}"#;
     let folder = folder(2, 1, json);
-    let found = find(folder.path(), None).unwrap();
+    let mut found = find(folder.path(), None).unwrap();
     assert_eq!(found.name, "H");
     assert_eq!(
         found.scheme.classes,
@@ -75,7 +75,7 @@ fn nnu_nets_layout_with_channels_and_ignore() {
         "labels": {"background": 0, "a": 1, "ignore": 2}, "numTraining": 1}"#;
     let folder = folder(1, 2, json);
     text(folder.path(), "labelsTr/notes.txt", "");
-    let found = find(folder.path(), None).unwrap();
+    let mut found = find(folder.path(), None).unwrap();
     assert_eq!(found.scheme.annotated, Annotated::Except(2));
     assert_eq!(found.scheme.classes.len(), 2);
     let cases = found.load(Split::Train, &Normalise::default()).unwrap();

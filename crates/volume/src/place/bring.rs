@@ -92,9 +92,13 @@ pub fn bring(
                 true => second,
                 false => turn.volume(&second),
             };
-            let placed = placed(&turned, start, first);
+            let mut placed = placed(&turned, start, first);
             let shape = turned.geometry.shape;
             let within = [0, 1, 2].map(|a| start[a]..start[a] + shape[a]);
+            if how.outside == Outside::Background {
+                // What is around it is as good as what the file states.
+                placed.placed = None;
+            }
             (placed, Done::Placed { turn, within })
         }
         Ok(Relation::FirstSays) => (second, Done::FirstSays),
@@ -113,30 +117,52 @@ pub fn bring(
 
 /// Brings two volumes together of which either may be a box of the other: the second
 /// to the grid of the first, or else, where the first is the box, the first to that
-/// of the second.
+/// of the second. `outside` is what the first and the second mean around the box.
 ///
 /// # Errors
 /// As [`bring()`].
 pub fn bring_either(
-    first: Volume,
-    second: Volume,
+    mut first: Volume,
+    mut second: Volume,
     names: [&str; 2],
-    how: How,
+    by_index: bool,
+    outside: [Outside; 2],
 ) -> Result<(Volume, Volume), Error> {
-    let is_box = |a: &Volume, b: &Volume| {
-        matches!(
-            relate(&a.geometry, &b.geometry),
-            Ok(Relation::Within { .. })
-        )
-    };
-    if !how.by_index && is_box(&second, &first) && !is_box(&first, &second) {
-        let (mut second, [name, other]) = (second, names);
-        let (first, _) = bring(&mut second.geometry, first, [other, name], how)?;
+    let how = |outside| How { by_index, outside };
+    let is_box = relate(&second.geometry, &first.geometry);
+    if !by_index && matches!(is_box, Ok(Relation::Within { .. })) {
+        let [name, other] = names;
+        let (first, _) = bring(&mut second.geometry, first, [other, name], how(outside[0]))?;
         return Ok((first, second));
     }
-    let mut first = first;
-    let (second, _) = bring(&mut first.geometry, second, names, how)?;
+    let (second, _) = bring(&mut first.geometry, second, names, how(outside[1]))?;
     Ok((first, second))
+}
+
+/// Brings a mask to the grid of its labels. It may cover less (nothing is annotated
+/// outside) or more (which is cut off: outside of the labels there are none).
+///
+/// # Errors
+/// As [`bring()`].
+pub fn bring_mask(
+    labels: &Geometry,
+    mask: Volume,
+    names: [&str; 2],
+    by_index: bool,
+) -> Result<Volume, Error> {
+    let relation = relate(&mask.geometry, labels);
+    let how = How {
+        by_index,
+        outside: Outside::Unlabeled,
+    };
+    let mask = match relation {
+        Ok(Relation::Within { turn, start }) if !by_index => {
+            let shape = turn.shape(labels.shape);
+            mask.crop([0, 1, 2].map(|a| start[a]..start[a] + shape[a]))?
+        }
+        _ => mask,
+    };
+    Ok(bring(&mut labels.clone(), mask, names, how)?.0)
 }
 
 impl Done {
@@ -146,7 +172,7 @@ impl Done {
         Some(match self {
             Self::Same => return None,
             Self::Turned(turn) => format!(
-                "{second}: is stored along other axes than {first} ({}); it was turned to lie as the image does, without loss.",
+                "{second}: is stored along other axes than {first} ({}); it was turned to lie as that does, without loss.",
                 turn.words()
             ),
             Self::Placed { turn, within } => {

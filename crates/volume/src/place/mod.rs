@@ -33,7 +33,7 @@ mod orientation;
 mod turn;
 
 pub use apart::{Apart, Why};
-pub use bring::{Done, How, Outside, bring, bring_either};
+pub use bring::{Done, How, Outside, bring, bring_either, bring_mask};
 pub use orientation::Orientation;
 pub use relation::{Relation, relate};
 pub use some_slices::place_slices;

@@ -335,12 +335,73 @@ fn where_a_part_will_not_do_it_is_refused() {
 fn either_of_two_may_be_the_box() {
     let whole = numbered(straight([4, 4, 4]), 1);
     let part = whole.crop([0..4, 1..3, 2..4]).unwrap();
-    let (a, b) = bring_either(part.clone(), whole.clone(), ["p", "w"], PLACED).unwrap();
-    let (d, c) = bring_either(whole.clone(), part, ["w", "p"], PLACED).unwrap();
+    let (a, b) = bring_either(
+        part.clone(),
+        whole.clone(),
+        ["p", "w"],
+        false,
+        [Outside::Unlabeled; 2],
+    )
+    .unwrap();
+    let (d, c) = bring_either(
+        whole.clone(),
+        part,
+        ["w", "p"],
+        false,
+        [Outside::Unlabeled; 2],
+    )
+    .unwrap();
     assert_eq!((&a.samples, &a.placed), (&c.samples, &c.placed));
     assert_eq!(a.placed, Some(crate::Filled::Box([0..4, 1..3, 2..4])));
     assert_eq!((b.samples, b.placed), (d.samples, None));
     assert!(a.notes[0].starts_with("p: is a box of w"));
+}
+
+#[test]
+fn around_a_box_that_is_background_everything_is_stated() {
+    let whole = numbered(straight([4, 4, 4]), 1);
+    let part = whole.crop([0..4, 1..3, 2..4]).unwrap();
+    let background = How {
+        outside: Outside::Background,
+        ..PLACED
+    };
+    let (placed, done) = bring(&mut whole.geometry.clone(), part, ["w", "p"], background).unwrap();
+    assert!(placed.placed.is_none() && placed.is_filled(0));
+    assert_eq!(placed.samples.i64_at(0), Some(0));
+    let within = [0..4, 1..3, 2..4];
+    assert_eq!(
+        done,
+        Done::Placed {
+            turn: Turn::NONE,
+            within
+        }
+    );
+}
+
+#[test]
+fn a_mask_may_cover_less_and_more_than_its_labels() {
+    let whole = numbered(straight([4, 5, 6]), 1);
+    let ranges = [1..3, 1..4, 2..6];
+    let part = whole.crop(ranges.clone()).unwrap();
+    for turn in Turn::all() {
+        let stored = turn.volume(&part);
+        let cut = bring_mask(&stored.geometry, whole.clone(), ["l", "m"], false).unwrap();
+        assert_eq!(
+            (cut.geometry, cut.samples),
+            (stored.geometry.clone(), stored.samples.clone())
+        );
+        let padded = bring_mask(&whole.geometry, stored, ["l", "m"], false).unwrap();
+        assert_eq!(padded.placed, Some(crate::Filled::Box(ranges.clone())));
+    }
+}
+
+#[test]
+fn a_crop_of_a_placed_box_knows_what_is_left_of_it() {
+    let whole = numbered(straight([4, 4, 4]), 1);
+    let part = whole.crop([0..4, 1..3, 2..4]).unwrap();
+    let (placed, _) = bring(&mut whole.geometry.clone(), part, ["w", "p"], PLACED).unwrap();
+    let left = placed.crop([1..3, 0..2, 3..4]).unwrap();
+    assert_eq!(left.placed, Some(crate::Filled::Box([0..2, 1..2, 0..1])));
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
 use unet3d_train::experiment::same_image;
 use unet3d_train::{Case, Error};
 use unet3d_volume::{Annotated, LabelScheme, Normalise};
 
-use crate::command::train::{ask, same_channels};
+use crate::command::train::{ask, load_case, same_channels, tell_notes};
 use crate::console::{Console, counted};
 use crate::label_flags::LabelFlags;
 use crate::parse;
@@ -60,20 +60,17 @@ impl DataFlags {
             [path] => data_set(path, scheme.as_ref())?,
             paths => pairs(paths, scheme)?,
         };
+        set.ignore_geometry = self.labels.ignore_geometry;
         set.settle_classes()?;
         let used = set.cases.iter().filter(|files| files.split != Split::Test);
+        let used: Vec<CaseFiles> = used.cloned().collect();
         let mut cases = Vec::new();
-        for files in used.clone() {
-            let read = set.load_case(files, normalise);
-            cases.push(read.with_context(|| {
-                format!(
-                    "{} with {}",
-                    files.images[0].display(),
-                    files.labels.display()
-                )
-            })?);
+        for files in &used {
+            cases.push(load_case(&mut set, files, normalise)?);
         }
         same_channels(cases.iter())?;
+        tell_notes(cases.iter(), &self.paths[0], Console::new(false));
+        let used = used.iter();
         if let Some((earlier, later)) = same_image(&cases) {
             let file = |i| used.clone().nth(i).map(|f| f.images[0].display());
             if let (Some(earlier), Some(later)) = (file(earlier), file(later)) {
@@ -173,5 +170,7 @@ fn pairs(paths: &[PathBuf], scheme: Option<LabelScheme>) -> anyhow::Result<DataS
         how_split: String::new(),
         is_split_given: false,
         notes: Vec::new(),
+        ignore_geometry: false,
+        orientation: None,
     })
 }

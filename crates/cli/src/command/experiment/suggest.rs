@@ -26,12 +26,12 @@ use unet3d_train::experiment::fingerprint;
 use unet3d_train::run::Sitting;
 use unet3d_train::{Budget, Case, FillConfig, TrainConfig, fill};
 use unet3d_volume::labels::evenly_spaced;
+use unet3d_volume::place::{How, Outside, bring};
 use unet3d_volume::{Annotated, Image, LabelScheme, Labels, Volume};
 
 use super::record;
 use crate::arguments::{Json, Machine};
 use crate::command::End;
-use crate::command::evaluate::same_shape;
 use crate::console::{self, Console};
 use crate::interrupt::Interrupt;
 use crate::label_flags::read_under;
@@ -86,6 +86,11 @@ pub(crate) struct Suggest {
     /// Seeds of training and of chance (in place of --seed)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [0, 1, 2])]
     seeds: Vec<u64>,
+
+    /// Match image and truth in the order in which their voxels are stored, whatever
+    /// their files say of their place in the world
+    #[arg(long)]
+    ignore_geometry: bool,
 
     #[command(flatten)]
     learning: LearningFlags,
@@ -229,12 +234,22 @@ impl Suggest {
         };
         let config = self.learning.settle(base, &self.machine)?;
         output::check_folder(&self.out)?;
-        let image = Item::of(&self.image).read()?;
-        let truth = Item::of(&self.truth).read()?;
+        let by_index = self.ignore_geometry;
+        let mut image = Item::of(&self.image).read(by_index)?;
+        let truth = Item::of(&self.truth).read(by_index)?;
         let source = self.truth.display().to_string();
-        same_shape(&truth, &source, &image, &self.image.display().to_string())?;
+        let names = [&self.image.display().to_string(), &source[..]];
+        let how = How {
+            by_index,
+            // All of it is scored.
+            outside: Outside::Refused,
+        };
+        let (truth, _) = bring(&mut image.geometry, truth, names, how)?;
+        let console = Console::new(self.json.json);
+        console.notes(&image.notes);
+        console.notes(&truth.notes);
         let dense = LabelScheme::new(Vec::new(), Annotated::Dense);
-        let truth = read_under(&dense, &truth, &source)?;
+        let truth = read_under(&dense, &truth, &source, by_index)?;
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);
         ensure!(
             truth.geometry.shape.iter().all(|n| *n >= most),
