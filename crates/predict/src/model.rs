@@ -172,6 +172,7 @@ mod tests {
             normalise: Normalise::ZScore,
             padding: Padding::LeftOut,
             spacing_mm: None,
+            orientation: None,
             classes: Vec::new(),
             patch: [8; 3],
             calibration: None,
