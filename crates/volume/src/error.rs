@@ -53,6 +53,20 @@ pub enum Error {
         known: String,
     },
 
+    /// A file of a format that is known by its first bytes, and not read.
+    #[error(
+        "{}: this is {name}, which this program does not read (it reads NIfTI-1, TIFF, NPY, and \
+         folders of PNG or TIFF slices). {way_out}", .path.display()
+    )]
+    OtherFormat {
+        /// File or folder.
+        path: PathBuf,
+        /// What it is.
+        name: String,
+        /// What makes a readable file of it: whole sentences.
+        way_out: &'static str,
+    },
+
     /// A volume whose parts contradict each other.
     #[error("{field} is {found}, {rule}.")]
     Inconsistent {

@@ -33,7 +33,7 @@ pub use error::Error;
 pub use filled::Filled;
 pub use format::{
     check_content, check_name, check_shape, check_target, is_folder_to_write, is_name_of_slice,
-    is_name_of_volume, is_name_of_written_slice, is_samples_of_pair, read, write,
+    is_name_of_volume, is_name_of_written_slice, is_samples_of_pair, read, write, write_labels,
 };
 pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::{Normalise, Padding};

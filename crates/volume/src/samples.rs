@@ -227,8 +227,6 @@ pub(crate) trait Sample: Copy + Default + Send + Sync + 'static {
     fn whole(self) -> Option<i64>;
     /// The vector, if the samples are of this type.
     fn of_samples(samples: &Samples) -> Option<&[Self]>;
-    /// The vector itself, if the samples are of this type.
-    fn vec_of(samples: Samples) -> Option<Vec<Self>>;
     /// Samples of this type.
     fn into_samples(values: Vec<Self>) -> Samples;
 }
@@ -261,12 +259,6 @@ macro_rules! sample {
                 whole(self)
             }
             fn of_samples(samples: &Samples) -> Option<&[Self]> {
-                match samples {
-                    Samples::$variant(values) => Some(values),
-                    _ => None,
-                }
-            }
-            fn vec_of(samples: Samples) -> Option<Vec<Self>> {
                 match samples {
                     Samples::$variant(values) => Some(values),
                     _ => None,

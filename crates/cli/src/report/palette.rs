@@ -1,24 +1,6 @@
-//! Colours of classes that stay apart for colour-blind eyes, on dark images
-//! and on white paper.
+//! Colours of classes (those that label files get too) and of doubts.
 
-/// The palette of Okabe and Ito (2008) without its black and gray, which would
-/// vanish in images; ordered so that the first ones differ in lightness too.
-const COLOURS: [[u8; 3]; 7] = [
-    [86, 180, 233],  // sky blue
-    [230, 159, 0],   // orange
-    [0, 158, 115],   // bluish green
-    [204, 121, 167], // reddish purple
-    [240, 228, 66],  // yellow
-    [0, 114, 178],   // blue
-    [213, 94, 0],    // vermilion
-];
-
-/// Colour of a class by its index. Beyond seven classes colours repeat, darker.
-pub(crate) fn of_class(index: usize) -> [u8; 3] {
-    let colour = COLOURS[index % COLOURS.len()];
-    let round = index / COLOURS.len();
-    colour.map(|v| (u32::from(v) * 3 / (3 + round as u32)) as u8)
-}
+pub(crate) use unet3d_volume::labels::colour_of_class as of_class;
 
 /// From black (0, certain) over violet and orange to pale yellow (1), ever lighter,
 /// so that it reads without colours too.

@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use super::budget;
 use crate::Error;
 use crate::samples::{NumberType, Sample, Samples, each_samples, each_type};
 
@@ -43,10 +44,18 @@ fn read_values<T: Sample>(
     order: ByteOrder,
     count: usize,
 ) -> Result<Vec<T>, Error> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| {
-        Error::io(path, "reserving memory for the samples")(io::ErrorKind::OutOfMemory.into())
-    })?;
+    read_mapped(reader, path, order, count, |value: T| value)
+}
+
+/// Reads `count` samples of type `T` and keeps what `map` makes of each.
+pub(crate) fn read_mapped<T: Sample, U>(
+    reader: &mut impl Read,
+    path: &Path,
+    order: ByteOrder,
+    count: usize,
+    map: impl Fn(T) -> U,
+) -> Result<Vec<U>, Error> {
+    let mut values = budget::reserved(count, path)?;
     let mut block = vec![0; BLOCK_BYTES];
     while values.len() < count {
         let wanted = ((count - values.len()) * size_of::<T>()).min(BLOCK_BYTES);
@@ -63,15 +72,18 @@ fn read_values<T: Sample>(
         }
         let samples = block[..wanted].chunks_exact(size_of::<T>());
         match order {
-            ByteOrder::Little => values.extend(samples.map(T::of_le)),
-            ByteOrder::Big => values.extend(samples.map(T::of_be)),
+            ByteOrder::Little => values.extend(samples.map(|bytes| map(T::of_le(bytes)))),
+            ByteOrder::Big => values.extend(samples.map(|bytes| map(T::of_be(bytes)))),
         }
     }
     Ok(values)
 }
 
 /// Fills `buffer` as far as the stream goes.
-pub(crate) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to(
+    reader: &mut (impl Read + ?Sized),
+    buffer: &mut [u8],
+) -> io::Result<usize> {
     let mut found = 0;
     while found < buffer.len() {
         match reader.read(&mut buffer[found..]) {

@@ -6,12 +6,15 @@
 //! format keeps and loses stands in docs/formats.md.
 
 mod atomic;
+mod budget;
 mod bytes;
+mod gzip;
 
 mod nifti;
 mod npy;
 mod slices;
 mod tiff;
+mod unknown;
 
 pub(crate) use slices::slices_in;
 
@@ -19,7 +22,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::{Error, NumberType, Volume};
+use crate::{Class, Error, NumberType, Volume};
 
 pub use nifti::Forms;
 
@@ -43,12 +46,21 @@ const START_BYTES: u64 = 1024;
 /// ```
 pub fn read(path: &Path) -> Result<Volume, Error> {
     let source = Source::look_at(path)?;
-    let mut volume = FORMATS
-        .iter()
-        .find(|format| format.recognises(&source))
-        .or_else(|| FORMATS.iter().find(|f| has_extension(path, f.extensions())))
-        .ok_or_else(|| unknown(path, |f| f.extensions()))?
-        .read(path)?;
+    let by_content = FORMATS.iter().find(|format| format.recognises(&source));
+    let format = match by_content {
+        Some(format) => format,
+        None => {
+            // The second file of a pair is samples only, which look like anything.
+            if !nifti::is_in_a_pair(path) {
+                unknown::check(path, &source.start)?;
+            }
+            FORMATS
+                .iter()
+                .find(|f| has_extension(path, f.extensions()))
+                .ok_or_else(|| unknown_format(path, |f| f.extensions()))?
+        }
+    };
+    let mut volume = format.read(path)?;
     // Formats note what they see, the path is added once for all of them.
     for note in &mut volume.notes {
         *note = format!("{}: {note}", path.display());
@@ -64,7 +76,20 @@ pub fn read(path: &Path) -> Result<Volume, Error> {
 /// When the name is of no known format, the format cannot store the volume, or
 /// the disk refuses.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), Error> {
-    by_name(path)?.write(path, volume)
+    check_kind(path, "the output")?;
+    by_name(path)?.write(path, volume, None)
+}
+
+/// Writes a volume of class values like [`write()`], with what lets a viewer
+/// show the classes: a display range, a colour for each class and their names,
+/// where the format can hold them (docs/formats.md). The samples are those that
+/// [`write()`] writes.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_labels(path: &Path, labels: &Volume, classes: &[Class]) -> Result<(), Error> {
+    check_kind(path, "the output")?;
+    by_name(path)?.write(path, labels, Some(classes))
 }
 
 /// Refuses a path whose name is of no format that can be written, before any
@@ -82,6 +107,7 @@ pub fn check_name(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// Says what stands there.
 pub fn check_target(path: &Path) -> Result<(), Error> {
+    check_kind(path, "the output")?;
     by_name(path)?.check_target(path)
 }
 
@@ -195,8 +221,9 @@ trait Format: Sync {
     /// anything of that size is allocated.
     fn read(&self, path: &Path) -> Result<Volume, Error>;
 
-    /// Writes a volume through [`atomic`].
-    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error>;
+    /// Writes a volume through [`atomic`]; with `classes` where its samples are
+    /// the values of classes.
+    fn write(&self, path: &Path, volume: &Volume, classes: Option<&[Class]>) -> Result<(), Error>;
 }
 
 /// What is seen of a path before its format is known.
@@ -211,6 +238,7 @@ impl Source {
         let is_folder = std::fs::metadata(path)
             .map_err(Error::io(path, "opening"))?
             .is_dir();
+        check_kind(path, "the input")?;
         let mut start = Vec::new();
         if !is_folder {
             File::open(path)
@@ -221,13 +249,38 @@ impl Source {
     }
 }
 
+/// Refuses what is neither a file nor a folder: reading from a pipe would wait
+/// for a writer for ever, and cannot go back.
+fn check_kind(path: &Path, which: &str) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(Error::field(
+            path,
+            which,
+            "a pipe, a device or a socket",
+            "must be a file or a folder",
+            "Volumes are read and written out of order: use a file in between.",
+        )),
+        // What is not there is for those to say who need it.
+        _ => Ok(()),
+    }
+}
+
+/// Whether four axes that should be channels, z, y, x seem to be z, y, x,
+/// channels, as picture libraries have it: nobody has a volume that is a few
+/// voxels wide and many times longer along both other axes. Read as channels
+/// first, z would become channels and a network would learn nonsense without a
+/// word.
+fn channels_seem_last([_, z, y, x]: [usize; 4]) -> bool {
+    x <= 8 && z >= 6 * x && y >= 6 * x
+}
+
 /// The format that a name to be written asks for.
 fn by_name(path: &Path) -> Result<&'static dyn Format, Error> {
     FORMATS
         .iter()
         .find(|format| format.claims(path))
         .copied()
-        .ok_or_else(|| unknown(path, |f| f.written_extensions()))
+        .ok_or_else(|| unknown_format(path, |f| f.written_extensions()))
 }
 
 /// Whether a name ends in one of these, in any case.
@@ -237,7 +290,10 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extensions.iter().any(|e| name.ends_with(e))
 }
 
-fn unknown(path: &Path, extensions: impl Fn(&dyn Format) -> &'static [&'static str]) -> Error {
+fn unknown_format(
+    path: &Path,
+    extensions: impl Fn(&dyn Format) -> &'static [&'static str],
+) -> Error {
     let known: Vec<_> = FORMATS
         .iter()
         .map(|f| format!("{} ({})", f.name(), extensions(*f).join(", ")))

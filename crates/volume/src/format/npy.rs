@@ -13,10 +13,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::bytes::{ByteOrder, read_samples, write_samples};
-use super::{Format, Source, atomic};
-use crate::samples::{NumberType, Samples, each_samples, sample_count};
+use super::{Format, Source, atomic, budget};
+use crate::samples::{NumberType, Sample, Samples, each_samples, sample_count};
 use crate::words::counted;
-use crate::{Error, Geometry, Volume};
+use crate::{Class, Error, Geometry, Volume};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy itself writes at most a few hundred bytes for an array of numbers.
@@ -75,13 +75,13 @@ impl Format for Npy {
         }
         let samples = read_samples(&mut reader, path, header.number_type, header.order, count)?;
         let samples = match header.fortran_order {
-            true => reversed_axes(samples, channels, shape),
+            true => reversed_axes(samples, channels, shape, path)?,
             false => samples,
         };
         Volume::new(Geometry::of_shape(shape), channels, samples)
     }
 
-    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
+    fn write(&self, path: &Path, volume: &Volume, _: Option<&[Class]>) -> Result<(), Error> {
         let [z, y, x] = volume.geometry.shape;
         let shape = match volume.channels {
             1 => format!("({z}, {y}, {x})"),
@@ -297,9 +297,8 @@ fn axes(shape: &[usize], path: &Path) -> Result<(usize, [usize; 3]), Error> {
     }
     // A picture library's [z, y, x, c]. Read as channels first, z would become
     // channels and a network would learn nonsense without a word.
-    if let [c, _, _, x] = *shape
-        && x <= 4
-        && c > 4
+    if let [c, z, y, x] = *shape
+        && (x <= 4 && c > 4 || super::channels_seem_last([c, z, y, x]))
     {
         return Err(Error::field(
             path,
@@ -315,9 +314,19 @@ fn axes(shape: &[usize], path: &Path) -> Result<(usize, [usize; 3]), Error> {
 }
 
 /// From Fortran order (first axis fastest) to C order (last axis fastest).
-fn reversed_axes(samples: Samples, channels: usize, [depth, height, width]: [usize; 3]) -> Samples {
-    fn reorder<T: Copy>(values: &[T], c: usize, [d, h, w]: [usize; 3]) -> Vec<T> {
-        let mut out = Vec::with_capacity(values.len());
+fn reversed_axes(
+    samples: Samples,
+    channels: usize,
+    shape: [usize; 3],
+    path: &Path,
+) -> Result<Samples, Error> {
+    fn reorder<T: Sample>(
+        values: &[T],
+        c: usize,
+        [d, h, w]: [usize; 3],
+        path: &Path,
+    ) -> Result<Samples, Error> {
+        let mut out = budget::reserved(values.len(), path)?;
         for ic in 0..c {
             for z in 0..d {
                 for y in 0..h {
@@ -327,8 +336,7 @@ fn reversed_axes(samples: Samples, channels: usize, [depth, height, width]: [usi
                 }
             }
         }
-        out
+        Ok(T::into_samples(out))
     }
-    let shape = [depth, height, width];
-    each_samples!(samples, values => crate::samples::Sample::into_samples(reorder(&values, channels, shape)))
+    each_samples!(samples, values => reorder(&values, channels, shape, path))
 }

@@ -8,6 +8,9 @@
 //!
 //! [`Volume`]: crate::Volume
 
+// How classes are shown.
+pub(crate) mod colours;
+
 // What a label is and what a file's values may mean.
 mod direction;
 mod error;
@@ -35,6 +38,7 @@ mod interpolate;
 
 use serde::{Deserialize, Serialize};
 
+pub use colours::colour_of_class;
 pub use describe::{FoundValue, FoundValues, describe_values};
 pub use direction::Direction;
 pub use error::{LabelsError, Listed};

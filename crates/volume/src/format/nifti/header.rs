@@ -4,14 +4,17 @@
 
 use std::path::Path;
 
-use super::orientation::{self, Forms};
+use super::orientation::{self, Forms, MILLIMETRES};
 use crate::format::bytes::ByteOrder;
+use crate::labels::colours;
 use crate::samples::{NumberType, Sample};
-use crate::{Error, Geometry, Volume};
+use crate::{Class, Error, Geometry, Volume};
 
 pub(super) const HEADER_BYTES: usize = 348;
 /// Header, and four bytes that say that no extension follows.
 const DATA_OFFSET: usize = 352;
+/// `NIFTI_INTENT_LABEL`: each value is an index into a set of labels.
+const INTENT_LABEL: i16 = 1002;
 const DAMAGED: &str = "The file may be damaged, or not a NIfTI file at all.";
 
 /// What the samples need to be read.
@@ -25,6 +28,8 @@ pub(super) struct Header {
     /// Slope and intercept, where they change anything.
     pub(super) scaling: Option<(f64, f64)>,
     pub(super) in_two_files: bool,
+    /// What is unusual and a person should be told.
+    pub(super) notes: Vec<String>,
 }
 
 /// Whether this is a NIfTI-1 header, sound or not.
@@ -93,6 +98,7 @@ impl Header {
             }
         };
         let fields = Fields { bytes, order };
+        let mut notes = Vec::new();
 
         let axes = fields.i16(40);
         if !(1..=7).contains(&axes) {
@@ -100,7 +106,11 @@ impl Header {
         }
         let mut dim = [1usize; 8];
         for axis in 1..=axes as usize {
-            let size = fields.i16(40 + 2 * axis);
+            let size = match fields.i16(40 + 2 * axis) {
+                // Beyond z, nibabel, ITK, FSL and AFNI count a 0 as 1.
+                0 if axis > 3 => 1,
+                size => size,
+            };
             dim[axis] = usize::try_from(size)
                 .ok()
                 .filter(|&n| n > 0)
@@ -136,15 +146,13 @@ impl Header {
         })?;
         let bits = fields.i16(72);
         if usize::try_from(bits).ok() != Some(number_type.bytes() * 8) {
-            return Err(wrong(
-                "bitpix",
-                bits.to_string(),
-                &format!(
-                    "must be {} for {}",
-                    number_type.bytes() * 8,
-                    number_type.name()
-                ),
-                DAMAGED,
+            // As in nibabel, datatype decides. The length of the file still
+            // has to agree with it.
+            notes.push(format!(
+                "header field bitpix is {bits}, must be {} for {}: the samples are read as {}.",
+                number_type.bytes() * 8,
+                number_type.name(),
+                number_type.name()
             ));
         }
 
@@ -159,11 +167,11 @@ impl Header {
         } else {
             HEADER_BYTES as f32
         };
-        if !(offset >= least && offset.fract() == 0.0 && offset <= 1e9) {
+        if !(offset >= least && offset <= 1e9) {
             return Err(wrong(
                 "vox_offset",
                 offset.to_string(),
-                &format!("must be a whole number of bytes from {least} to 10^9"),
+                &format!("must be from {least} to 10^9"),
                 DAMAGED,
             ));
         }
@@ -188,7 +196,15 @@ impl Header {
 
         let forms = Forms {
             pixdim: std::array::from_fn(|i| fields.f32(76 + 4 * i)),
-            units: bytes[123],
+            units: match bytes[123] & 7 {
+                0..=3 => bytes[123],
+                code => {
+                    notes.push(format!(
+                        "header field xyzt_units has the code {code} for space, must be 0 (unknown), 1 (m), 2 (mm) or 3 (um): the spacing is taken as mm."
+                    ));
+                    MILLIMETRES
+                }
+            },
             qform_code: fields.i16(252),
             sform_code: fields.i16(254),
             quaternion: std::array::from_fn(|i| fields.f32(256 + 4 * i)),
@@ -206,6 +222,7 @@ impl Header {
             data_offset: offset as u64,
             scaling,
             in_two_files,
+            notes,
         })
     }
 }
@@ -223,8 +240,12 @@ pub(super) fn dimension(axis: usize, size: usize, path: &Path) -> Result<i16, Er
     })
 }
 
-/// Header and empty extension of a volume: everything before the samples.
-pub(super) fn compose(volume: &Volume, path: &Path) -> Result<Vec<u8>, Error> {
+/// Header and extensions of a volume: everything before the samples.
+pub(super) fn compose(
+    volume: &Volume,
+    classes: Option<&[Class]>,
+    path: &Path,
+) -> Result<Vec<u8>, Error> {
     let [z, y, x] = volume.geometry.shape;
     let mut dim = [
         if volume.channels > 1 { 4 } else { 3 },
@@ -254,7 +275,8 @@ pub(super) fn compose(volume: &Volume, path: &Path) -> Result<Vec<u8>, Error> {
     for (i, value) in forms.pixdim.iter().enumerate() {
         put(76 + 4 * i, &value.to_le_bytes());
     }
-    put(108, &(DATA_OFFSET as f32).to_le_bytes());
+    let comment = classes.map(comment).unwrap_or_default();
+    put(108, &((DATA_OFFSET + comment.len()) as f32).to_le_bytes());
     put(112, &1f32.to_le_bytes());
     put(123, &[forms.units]);
     put(148, b"unet3d");
@@ -268,7 +290,29 @@ pub(super) fn compose(volume: &Volume, path: &Path) -> Result<Vec<u8>, Error> {
         }
     }
     put(344, b"n+1\0");
+    if let Some(classes) = classes {
+        let (low, high) = colours::display_range(classes);
+        put(68, &INTENT_LABEL.to_le_bytes());
+        put(124, &(high as f32).to_le_bytes());
+        put(128, &(low as f32).to_le_bytes());
+        // The first of the four bytes after the header: extensions follow.
+        put(HEADER_BYTES, &[1]);
+        bytes.extend(comment);
+    }
     Ok(bytes)
+}
+
+/// Names of classes as an extension of plain text: its length (a multiple of
+/// 16), its code, the text.
+fn comment(classes: &[Class]) -> Vec<u8> {
+    const COMMENT: i32 = 6;
+    let text = colours::legend(classes);
+    let bytes = (8 + text.len()).next_multiple_of(16);
+    let mut extension = (bytes as i32).to_le_bytes().to_vec();
+    extension.extend(COMMENT.to_le_bytes());
+    extension.extend(text.as_bytes());
+    extension.resize(bytes, 0);
+    extension
 }
 
 fn number_type(code: i16) -> Option<NumberType> {

@@ -17,18 +17,16 @@ use std::io::{self, BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use self::header::{HEADER_BYTES, Header};
 pub use self::orientation::Forms;
-use super::bytes::{DEFLATE_EXPANSION, read_samples, read_up_to, write_samples};
-use super::{Format, Source, atomic};
-use crate::samples::{NumberType, Samples, sample_count};
+use super::bytes::{DEFLATE_EXPANSION, read_mapped, read_samples, read_up_to, write_samples};
+use super::{Format, Source, atomic, budget, gzip};
+use crate::samples::{NumberType, Sample, Samples, each_type, sample_count};
 use crate::words::counted;
-use crate::{Error, Scaling, Volume, name};
+use crate::{Class, Error, Scaling, Volume, name};
 
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const TRUNCATED: &str = "The file may be truncated: copy or download it again.";
 
 /// The usual level of zlib. Lower levels are faster, but make label images,
@@ -68,8 +66,8 @@ impl Format for Nifti {
 
     fn recognises(&self, source: &Source) -> bool {
         let mut start = [0; HEADER_BYTES];
-        let found = match source.start.starts_with(GZIP_MAGIC) {
-            true => read_up_to(&mut MultiGzDecoder::new(&source.start[..]), &mut start),
+        let found = match source.start.starts_with(gzip::MAGIC) {
+            true => read_up_to(&mut gzip::Members::new(&source.start[..]), &mut start),
             false => read_up_to(&mut &source.start[..], &mut start),
         };
         // A header that ends early is left to the name, which then says so.
@@ -101,15 +99,15 @@ impl Format for Nifti {
                     "Put both files side by side under the same name, or convert to .nii.",
                 )
             })?;
-            read_data(&header, Stream::open(&data_path)?, &data_path, 0)
+            read_data(header, Stream::open(&data_path)?, &data_path, 0)
         } else {
-            read_data(&header, stream, &header_path, HEADER_BYTES as u64)
+            read_data(header, stream, &header_path, HEADER_BYTES as u64)
         }
     }
 
-    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
+    fn write(&self, path: &Path, volume: &Volume, classes: Option<&[Class]>) -> Result<(), Error> {
         let compressed = path.to_string_lossy().to_lowercase().ends_with(".gz");
-        let header = header::compose(volume, path)?;
+        let header = header::compose(volume, classes, path)?;
         atomic::write_file(path, |writer| {
             let failed = |error| Error::io(path, "writing")(error);
             if compressed {
@@ -138,9 +136,13 @@ fn put_plain(
 
 /// The bytes of a file, decompressed where it is compressed.
 struct Stream {
-    reader: Box<dyn Read>,
-    compressed: bool,
+    bytes: Bytes,
     file_bytes: u64,
+}
+
+enum Bytes {
+    Plain(BufReader<File>),
+    Compressed(Box<gzip::Members<BufReader<File>>>),
 }
 
 impl Stream {
@@ -151,35 +153,46 @@ impl Stream {
         let mut magic = [0; 2];
         let found = read_up_to(&mut file, &mut magic).map_err(failed)?;
         io::Seek::rewind(&mut file).map_err(failed)?;
-        let compressed = &magic[..found] == GZIP_MAGIC;
+        let compressed = &magic[..found] == gzip::MAGIC;
         let file = BufReader::with_capacity(1 << 16, file);
         Ok(Self {
-            reader: if compressed {
-                Box::new(MultiGzDecoder::new(file))
-            } else {
-                Box::new(file)
+            bytes: match compressed {
+                true => Bytes::Compressed(Box::new(gzip::Members::new(file))),
+                false => Bytes::Plain(file),
             },
-            compressed,
             file_bytes,
         })
     }
 
+    fn is_compressed(&self) -> bool {
+        matches!(self.bytes, Bytes::Compressed(_))
+    }
+
     fn fill(&mut self, path: &Path, buffer: &mut [u8]) -> Result<usize, Error> {
-        read_up_to(&mut self.reader, buffer).map_err(Error::io(path, "reading the header"))
+        read_up_to(self, buffer).map_err(Error::io(path, "reading the header"))
     }
 
     /// The most bytes that can come out.
     fn most_bytes(&self) -> u64 {
-        match self.compressed {
+        match self.is_compressed() {
             true => self.file_bytes.saturating_mul(DEFLATE_EXPANSION),
             false => self.file_bytes,
         }
     }
 }
 
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.bytes {
+            Bytes::Plain(file) => file.read(buffer),
+            Bytes::Compressed(members) => members.read(buffer),
+        }
+    }
+}
+
 /// Reads the samples from a stream that stands `already` bytes after its start.
 fn read_data(
-    header: &Header,
+    header: Header,
     mut stream: Stream,
     path: &Path,
     already: u64,
@@ -187,12 +200,12 @@ fn read_data(
     let count = sample_count(header.channels, header.geometry.shape)?;
     let data_bytes = (count * header.number_type.bytes()) as u64;
     let expected = data_bytes.saturating_add(header.data_offset);
-    if expected > stream.most_bytes() {
+    let cannot_hold = |found: u64, what: &str| {
         let [z, y, x] = header.geometry.shape;
-        return Err(Error::field(
+        Error::field(
             path,
-            "the length of the file",
-            counted(stream.file_bytes, "byte"),
+            what,
+            counted(found, "byte"),
             format!(
                 "cannot hold the {} of {} of {z} x {y} x {x} {} that the header announces",
                 counted(expected, "byte"),
@@ -200,55 +213,88 @@ fn read_data(
                 header.number_type.name()
             ),
             TRUNCATED,
-        ));
+        )
+    };
+    if expected > stream.most_bytes() {
+        return Err(cannot_hold(stream.file_bytes, "the length of the file"));
+    }
+    let kept = match header.scaling {
+        Some(_) => scaled_type(header.number_type),
+        None => header.number_type,
+    };
+    if stream.is_compressed()
+        && !budget::is_believed((count * kept.bytes()) as u64, stream.file_bytes)
+    {
+        // A label volume may compress a thousandfold, and so may a header that
+        // announces one. The file is unpacked once to see which.
+        let found = io::copy(&mut Stream::open(path)?.take(expected), &mut io::sink())
+            .map_err(Error::io(path, "reading the samples"))?;
+        if found < expected {
+            return Err(cannot_hold(found, "the length of the unpacked file"));
+        }
     }
     // Header extensions stand between the header and the samples.
     let gap = header.data_offset.saturating_sub(already);
-    io::copy(&mut (&mut stream.reader).take(gap), &mut io::sink())
-        .map_err(Error::io(path, "reading"))?;
-    let samples = read_samples(
-        &mut stream.reader,
-        path,
-        header.number_type,
-        header.order,
-        count,
-    )?;
-    if stream.compressed {
+    io::copy(&mut (&mut stream).take(gap), &mut io::sink()).map_err(Error::io(path, "reading"))?;
+    let samples = match header.scaling {
+        Some(scaling) => read_scaled(&mut stream, path, &header, count, scaling)?,
+        None => read_samples(&mut stream, path, header.number_type, header.order, count)?,
+    };
+    let mut notes = header.notes;
+    if stream.is_compressed() {
         // Only at the end does the decoder compare the checksum.
-        io::copy(&mut stream.reader, &mut io::sink())
+        io::copy(&mut stream, &mut io::sink())
             .map_err(Error::io(path, "checking the compressed samples"))?;
     }
-    let of_integers = samples.number_type().is_integer();
+    if let Bytes::Compressed(members) = &stream.bytes
+        && members.strange_bytes > 0
+    {
+        notes.push(format!(
+            "{} that are not gzip follow the compressed volume; they are passed over.",
+            counted(members.strange_bytes, "byte")
+        ));
+    }
+    let of_integers = header.number_type.is_integer();
     let scaling = (header.scaling).map(|(slope, inter)| Scaling::new(slope, inter, of_integers));
-    let samples = match header.scaling {
-        Some((slope, intercept)) => scaled(&samples, slope, intercept),
-        None => samples,
-    };
-    let mut volume = Volume {
+    notes.extend(orientation::notes(&header.geometry));
+    Ok(Volume {
         scaling,
-        ..Volume::new(header.geometry.clone(), header.channels, samples)?
-    };
-    volume.notes.extend(orientation::notes(&volume.geometry));
-    Ok(volume)
+        notes,
+        ..Volume::new(header.geometry, header.channels, samples)?
+    })
 }
 
-/// `sample * slope + intercept`: f32 where the samples fit it without loss, f64
+/// The type of scaled samples: f32 where the samples fit it without loss, f64
 /// for 32-bit and 64-bit integers and for f64.
-fn scaled(samples: &Samples, slope: f64, intercept: f64) -> Samples {
-    match samples.number_type() {
-        NumberType::U8 | NumberType::I8 | NumberType::U16 | NumberType::I16 | NumberType::F32 => {
-            Samples::F32(
-                (0..samples.len())
-                    .map(|i| (samples.f64_at(i) * slope + intercept) as f32)
-                    .collect(),
-            )
-        }
-        _ => Samples::F64(
-            (0..samples.len())
-                .map(|i| samples.f64_at(i) * slope + intercept)
-                .collect(),
-        ),
+fn scaled_type(number_type: NumberType) -> NumberType {
+    use NumberType::{F32, F64, I8, I16, U8, U16};
+    match number_type {
+        U8 | I8 | U16 | I16 | F32 => F32,
+        _ => F64,
     }
+}
+
+/// `sample * slope + intercept`, as the samples arrive: no second copy is kept.
+fn read_scaled(
+    stream: &mut Stream,
+    path: &Path,
+    header: &Header,
+    count: usize,
+    (slope, intercept): (f64, f64),
+) -> Result<Samples, Error> {
+    let order = header.order;
+    each_type!(header.number_type, T, variant => {
+        let scaled = |value: T| value.as_f64() * slope + intercept;
+        Ok(match scaled_type(header.number_type) {
+            NumberType::F32 => Samples::F32(read_mapped(stream, path, order, count, |v: T| scaled(v) as f32)?),
+            _ => Samples::F64(read_mapped(stream, path, order, count, scaled)?),
+        })
+    })
+}
+
+/// Whether a file is one of a pair `.hdr` and `.img`.
+pub(super) fn is_in_a_pair(path: &Path) -> bool {
+    partner(path, ".img", ".hdr").is_some() || partner(path, ".hdr", ".img").is_some()
 }
 
 /// The other file of a pair, where `path` ends in `from` (or `from` + `.gz`)

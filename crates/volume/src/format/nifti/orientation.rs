@@ -25,7 +25,7 @@ const TOLD: f64 = 1e-3;
 /// "Scanner coordinates": the code that viewers take for plain world space.
 const SCANNER: i16 = 1;
 /// `xyzt_units` of millimetres.
-const MILLIMETRES: u8 = 2;
+pub(super) const MILLIMETRES: u8 = 2;
 
 /// Sform, qform, spacing and unit as a NIfTI header puts them: what a result keeps of
 /// its image.

@@ -12,10 +12,10 @@ mod png;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Format, Source, atomic, has_extension, tiff};
+use super::{Format, Source, atomic, budget, has_extension, tiff};
 use crate::samples::{NumberType, each_type, sample_count};
 use crate::words::counted;
-use crate::{Error, Geometry, Volume};
+use crate::{Class, Error, Geometry, Volume};
 
 const OTHER_THAN_PNG: &str =
     "Write to a folder (a name that ends in /), or choose .tif, .nii.gz or .npy.";
@@ -105,7 +105,7 @@ impl Format for Slices {
         }
     }
 
-    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
+    fn write(&self, path: &Path, volume: &Volume, classes: Option<&[Class]>) -> Result<(), Error> {
         if has_extension(path, self.extensions()) && !path.is_dir() {
             return write_single(path, volume);
         }
@@ -120,7 +120,7 @@ impl Format for Slices {
                 if png::can_hold(&slice) {
                     atomic::write_inside(&file, |writer| png::write(writer, &file, &slice))?;
                 } else {
-                    tiff::write_inside(&file, &slice)?;
+                    tiff::write_inside(&file, &slice, classes)?;
                 }
             }
             Ok(())
@@ -132,6 +132,7 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
     let files = slices_in(path)?;
     let depth = files.len();
     let Some(first) = files.first() else {
+        super::unknown::check_folder(path)?;
         return Err(Error::field(
             path,
             "the folder",
@@ -140,6 +141,11 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
             "Give the path of a single file, if the volume is one file in this folder.",
         ));
     };
+    let file_bytes = files
+        .iter()
+        .filter_map(|file| fs::metadata(file).ok())
+        .map(|metadata| metadata.len())
+        .sum();
     let first = read_slice(first)?;
     let [_, height, width] = first.geometry.shape;
     let channels = first.channels;
@@ -151,10 +157,10 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
     drop(first);
 
     each_type!(number_type, T, variant => {
-        let mut samples: Vec<T> = Vec::new();
-        samples.try_reserve_exact(count).map_err(|_| {
-            Error::io(path, "reserving memory for the samples")(std::io::ErrorKind::OutOfMemory.into())
-        })?;
+        // All at once where the files are large enough to hold the volume;
+        // else as the slices arrive.
+        let at_once = budget::is_believed((count * number_type.bytes()) as u64, file_bytes);
+        let mut samples: Vec<T> = budget::reserved(if at_once { count } else { 0 }, path)?;
         let mut others: Vec<Vec<T>> = vec![Vec::new(); channels - 1];
         for file in &files {
             let slice = read_slice(file)?;
@@ -174,6 +180,9 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
                 ));
             };
             let size = height * width;
+            samples.try_reserve(size).map_err(|_| {
+                Error::io(path, "reserving memory for the samples")(std::io::ErrorKind::OutOfMemory.into())
+            })?;
             samples.extend_from_slice(&values[..size]);
             for (c, other) in others.iter_mut().enumerate() {
                 other.extend_from_slice(&values[(c + 1) * size..(c + 2) * size]);

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, EncodingError, Limits, Transformations};
 
-use crate::samples::{NumberType, Samples};
+use crate::format::budget;
+use crate::samples::{NumberType, Samples, sample_count};
 use crate::words::counted;
 use crate::{Error, Geometry, Volume};
 
@@ -21,8 +22,7 @@ const EXPANSION: u64 = crate::format::bytes::DEFLATE_EXPANSION;
 
 pub(super) fn read(path: &Path) -> Result<Volume, Error> {
     let opened = |error| Error::io(path, "opening")(error);
-    let file = File::open(path).map_err(opened)?;
-    let file_bytes = file.metadata().map_err(opened)?.len();
+    let file_bytes = std::fs::metadata(path).map_err(opened)?.len();
     let wrong = |found: String| {
         Error::field(
             path,
@@ -34,49 +34,124 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
     };
     let unreadable = |error: png::DecodingError| wrong(format!("unreadable ({error})"));
 
-    let most = usize::try_from(file_bytes.saturating_mul(EXPANSION)).unwrap_or(usize::MAX);
-    let mut decoder = Decoder::new_with_limits(BufReader::new(file), Limits { bytes: most });
-    decoder.set_transformations(Transformations::IDENTITY);
-    decoder.set_ignore_text_chunk(true);
-    let mut reader = decoder.read_info().map_err(unreadable)?;
+    let limits = Limits {
+        bytes: usize::try_from(budget::most_believed(file_bytes)).unwrap_or(usize::MAX),
+    };
+    let open = || -> Result<png::Reader<BufReader<File>>, Error> {
+        let file = File::open(path).map_err(opened)?;
+        let mut decoder = Decoder::new_with_limits(BufReader::new(file), limits.clone());
+        decoder.set_transformations(Transformations::IDENTITY);
+        decoder.set_ignore_text_chunk(true);
+        decoder.set_ignore_iccp_chunk(true);
+        decoder.read_info().map_err(unreadable)
+    };
+    let mut reader = open()?;
     let (color, depth) = reader.output_color_type();
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let channels = color.samples();
-    let bytes = reader
-        .output_buffer_size()
-        .filter(|&bytes| bytes <= most)
-        .ok_or_else(|| {
-            wrong(format!(
-                "{} long, which cannot hold {width} x {height} pixels",
-                counted(file_bytes, "byte")
-            ))
-        })?;
-    let mut rows = vec![0; bytes];
-    let frame = reader.next_frame(&mut rows).map_err(unreadable)?;
-    // Reads on to the end, so that a missing end is noticed.
-    reader.finish().map_err(unreadable)?;
+    let bits = depth as usize;
+    let count = sample_count(channels, [1, height, width])?;
+    let sample_bytes = bits.div_ceil(8);
+    let bytes = (count * sample_bytes) as u64;
+    // A pixel of one bit takes a byte of memory: what deflate expands a
+    // thousandfold would become eight thousandfold.
+    if bytes > budget::most_believed(0).saturating_add(file_bytes.saturating_mul(EXPANSION)) {
+        return Err(Error::field(
+            path,
+            "the PNG file",
+            format!(
+                "{} long for {width} x {height} pixels of {}",
+                counted(file_bytes, "byte"),
+                counted(channels, "sample")
+            ),
+            format!("must hold them in memory in at most {EXPANSION} times its length"),
+            "The file may be damaged, or almost empty and far larger than a slice is: cut it into smaller pictures.",
+        ));
+    }
+    if !budget::is_believed(bytes, file_bytes) {
+        // Unpacked once without being kept, to see that it is all there.
+        let mut rows = open()?;
+        while rows.next_row().map_err(unreadable)?.is_some() {}
+    }
 
-    let mut pixels = Vec::with_capacity(width * height * channels);
-    let rows = rows.chunks_exact(frame.line_size).take(height);
-    let samples = if depth == BitDepth::Sixteen {
-        for row in rows {
-            let row = row[..width * channels * 2].chunks_exact(2);
-            pixels.extend(row.map(|b| u16::from_be_bytes([b[0], b[1]])));
+    let line_bits = width * channels * bits;
+    let samples = if reader.info().interlaced {
+        let size = reader.output_buffer_size().unwrap_or(usize::MAX);
+        let mut rows: Vec<u8> = budget::zeros(size, path)?;
+        let frame = reader.next_frame(&mut rows).map_err(unreadable)?;
+        let mut pixels = Pixels::new(count, channels, bits, path)?;
+        for row in rows.chunks_exact(frame.line_size).take(height) {
+            pixels.take_row(&row[..line_bits.div_ceil(8)]);
         }
-        Samples::U16(by_channel(&pixels, channels))
+        pixels.samples()
     } else {
-        let bits = depth as usize;
-        let mask = ((1u16 << bits) - 1) as u8;
-        let mut pixels = Vec::with_capacity(width * height * channels);
-        for row in rows {
-            for i in 0..width * channels {
-                let shift = 8 - bits - (i * bits) % 8;
-                pixels.push((row[i * bits / 8] >> shift) & mask);
+        let mut pixels = Pixels::new(count, channels, bits, path)?;
+        for _ in 0..height {
+            match reader.next_row().map_err(unreadable)? {
+                Some(row) => pixels.take_row(&row.data()[..line_bits.div_ceil(8)]),
+                None => return Err(wrong("without its last rows".to_owned())),
             }
         }
-        Samples::U8(by_channel(&pixels, channels))
+        pixels.samples()
     };
+    // Reads on to the end, so that a missing end is noticed.
+    reader.finish().map_err(unreadable)?;
     Volume::new(Geometry::of_shape([1, height, width]), channels, samples)
+}
+
+/// Rows of pixels on their way to channels that follow each other.
+struct Pixels {
+    bits: usize,
+    channels: usize,
+    size: usize,
+    /// Pixels that are there already.
+    found: usize,
+    samples: Samples,
+}
+
+impl Pixels {
+    fn new(count: usize, channels: usize, bits: usize, path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            bits,
+            channels,
+            size: count / channels,
+            found: 0,
+            samples: match bits {
+                16 => Samples::U16(budget::zeros(count, path)?),
+                _ => Samples::U8(budget::zeros(count, path)?),
+            },
+        })
+    }
+
+    fn take_row(&mut self, row: &[u8]) {
+        let (bits, channels) = (self.bits, self.channels);
+        let place = |found: usize, i: usize| i % channels * self.size + found + i / channels;
+        let pixels = row.len() * 8 / (bits * channels);
+        let pixels = pixels.min(self.size - self.found);
+        match &mut self.samples {
+            Samples::U16(values) => {
+                for (i, b) in row.chunks_exact(2).enumerate() {
+                    values[place(self.found, i)] = u16::from_be_bytes([b[0], b[1]]);
+                }
+            }
+            Samples::U8(values) if channels == 1 && bits == 8 => {
+                values[self.found..self.found + pixels].copy_from_slice(&row[..pixels]);
+            }
+            Samples::U8(values) => {
+                let mask = ((1u16 << bits) - 1) as u8;
+                for i in 0..pixels * channels {
+                    let shift = 8 - bits - (i * bits) % 8;
+                    values[place(self.found, i)] = (row[i * bits / 8] >> shift) & mask;
+                }
+            }
+            _ => {}
+        }
+        self.found += pixels;
+    }
+
+    fn samples(self) -> Samples {
+        self.samples
+    }
 }
 
 /// Whether a PNG can hold the samples and channels of a slice.
@@ -131,13 +206,6 @@ pub(super) fn write(
     let mut encoder = encoder.write_header().map_err(failed)?;
     encoder.write_image_data(&bytes).map_err(failed)?;
     encoder.finish().map_err(failed)
-}
-
-/// From channels innermost to channels outermost.
-fn by_channel<T: Copy>(pixels: &[T], channels: usize) -> Vec<T> {
-    (0..channels)
-        .flat_map(|c| pixels.iter().skip(c).step_by(channels).copied())
-        .collect()
 }
 
 /// From channels outermost to channels innermost.

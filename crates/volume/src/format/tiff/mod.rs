@@ -2,25 +2,41 @@
 //! plain multi-page files arrange them.
 //!
 //! Reading: [`chain`] walks the pages and finds the description of the first
-//! one; [`imagej`], [`ome`] or [`shaped`] make an [`Arrangement`] of it (which
-//! page is which slice of which channel, and the spacing); [`read`] lets the
-//! `tiff` crate decode the pages in that order. Writing ([`write`]) gives an
-//! ImageJ hyperstack where ImageJ knows the sample type, else a stack in
-//! tifffile's own description.
+//! one; [`imagej`], [`ome`], [`shaped`] or [`vendors`] make an [`Arrangement`]
+//! of it (which page is which slice of which channel, and the spacing);
+//! [`page`] says where the samples of a page stand, and [`decode`] brings them
+//! to their places. Writing ([`write`]) gives an ImageJ hyperstack where ImageJ
+//! knows the sample type, else a stack in tifffile's own description.
+//!
+//! The `tiff` crate writes the files, and decodes JPEG; it does not read the
+//! rest, since it allocates what a directory says before it looks whether the
+//! file holds it.
 
+// The file as it is: directories, their chain, one page.
 mod chain;
+mod directory;
+mod page;
+
+// What the pages are.
 mod imagej;
 mod ome;
-mod read;
 mod shaped;
 mod sidecar;
 mod units;
+mod vendors;
+mod xml;
+
+// Samples.
+mod decode;
+mod jpeg;
+mod read;
+
 mod write;
 
 use std::path::Path;
 
 use super::{Format, Source};
-use crate::{Error, Volume};
+use crate::{Class, Error, Volume};
 
 pub(super) struct Tiff;
 
@@ -32,6 +48,11 @@ struct Arrangement {
     /// Index of the page of each slice of each channel, `[c, z]`.
     pages: Vec<usize>,
     spacing_mm: Option<[f64; 3]>,
+    /// Whether only the first page has a directory, and the others follow its
+    /// samples without a gap.
+    hidden: bool,
+    /// What a person should be told.
+    notes: Vec<String>,
 }
 
 impl Arrangement {
@@ -44,6 +65,8 @@ impl Arrangement {
                 .flat_map(|c| (0..slices).map(move |z| z * channels + c))
                 .collect(),
             spacing_mm,
+            hidden: false,
+            notes: Vec::new(),
         }
     }
 }
@@ -69,24 +92,18 @@ impl Format for Tiff {
         Ok(volume)
     }
 
-    fn write(&self, path: &Path, volume: &Volume) -> Result<(), Error> {
-        super::atomic::write_file(path, |writer| write::write(writer, path, volume))
+    fn write(&self, path: &Path, volume: &Volume, classes: Option<&[Class]>) -> Result<(), Error> {
+        super::atomic::write_file(path, |writer| write::write(writer, path, volume, classes))
     }
 }
 
 /// Writes into a folder that will be renamed as a whole.
-pub(super) fn write_inside(path: &Path, volume: &Volume) -> Result<(), Error> {
-    super::atomic::write_inside(path, |writer| write::write(writer, path, volume))
-}
-
-fn wrong(path: &Path, source: &tiff::TiffError) -> Error {
-    Error::field(
-        path,
-        "a page of the TIFF file",
-        format!("unreadable ({source})"),
-        "must be sound and of a kind that is supported",
-        "The file may be truncated or damaged: copy it again, or save it again in Fiji as a TIFF.",
-    )
+pub(super) fn write_inside(
+    path: &Path,
+    volume: &Volume,
+    classes: Option<&[Class]>,
+) -> Result<(), Error> {
+    super::atomic::write_inside(path, |writer| write::write(writer, path, volume, classes))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::imagej::significant;
 use super::{Arrangement, units};
 use crate::words::counted;
-use crate::{Error, Volume};
+use crate::{Class, Error, Volume};
 
 /// Whether a description is a JSON object with a shape.
 pub(super) fn is_shaped(description: &str) -> bool {
@@ -69,7 +69,7 @@ pub(super) fn arrange(
         .try_fold(1usize, |product, &n| product.checked_mul(n));
     if pages != Some(page_count) {
         return Err(wrong(&format!(
-            "must agree with the {} of the file",
+            "must agree with the {} of the file, which may hold several arrays",
             counted(page_count, "page")
         )));
     }
@@ -89,11 +89,14 @@ pub(super) fn arrange(
         [(c, letter), (z, depth)]
             if (is_channel(letter) || letters.is_empty()) && is_depth(depth) =>
         {
+            if letters.is_empty()
+                && let [.., y, x] = *shape.as_slice()
+            {
+                check_channels_last([c, z, y, x], path)?;
+            }
             Some(Arrangement {
-                channels: c,
-                slices: z,
                 pages: (0..c * z).collect(),
-                spacing_mm: None,
+                ..Arrangement::channels_fastest(c, z, None)
             })
         }
         [(z, depth), (c, letter)] if is_channel(letter) && is_depth(depth) => {
@@ -105,6 +108,24 @@ pub(super) fn arrange(
         arranged.ok_or_else(|| wrong("must have slices and channels only, no time"))?;
     arranged.spacing_mm = spacing_mm(&value);
     Ok(arranged)
+}
+
+/// Refuses pages that seem to be `[z, y, x, c]`, as picture libraries have it.
+pub(super) fn check_channels_last(shape: [usize; 4], path: &Path) -> Result<(), Error> {
+    if !crate::format::channels_seem_last(shape) {
+        return Ok(());
+    }
+    let [z, y, x, c] = shape;
+    Err(Error::field(
+        path,
+        "the shape of the pages",
+        format!("{shape:?}"),
+        "must be channels, z, y, x, channels first",
+        format!(
+            "The channels seem to be last: save numpy.moveaxis(array, -1, 0), of shape \
+             ({c}, {z}, {y}, {x}), with tifffile and metadata={{'axes': 'CZYX'}}."
+        ),
+    ))
 }
 
 fn spacing_mm(value: &Value) -> Option<[f64; 3]> {
@@ -120,7 +141,7 @@ fn spacing_mm(value: &Value) -> Option<[f64; 3]> {
 }
 
 /// Composes a description.
-pub(super) fn describe(volume: &Volume) -> String {
+pub(super) fn describe(volume: &Volume, classes: Option<&[Class]>) -> String {
     let [z, y, x] = volume.geometry.shape;
     let mut value = match volume.channels {
         1 => json!({"shape": [z, y, x], "axes": "ZYX"}),
@@ -132,5 +153,20 @@ pub(super) fn describe(volume: &Volume) -> String {
         value["spacing_zyx"] = json!(spacing_mm.map(|s| significant(s / unit_mm)));
         value["unit"] = json!(unit);
     }
-    value.to_string()
+    if let Some(classes) = classes {
+        value["classes"] = json!(classes);
+    }
+    // The description is meant to be ASCII.
+    value
+        .to_string()
+        .chars()
+        .map(|c| match c.is_ascii() {
+            true => c.to_string(),
+            false => c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|u| format!("\\u{u:04x}"))
+                .collect(),
+        })
+        .collect()
 }

@@ -18,8 +18,9 @@ use tiff::encoder::{Compression, DeflateLevel, Rational, TiffEncoder, TiffKind, 
 use tiff::tags::Tag;
 
 use super::{imagej, shaped};
-use crate::samples::Samples;
-use crate::{Error, Volume};
+use crate::labels::colours;
+use crate::samples::{NumberType, Samples};
+use crate::{Class, Error, Volume};
 
 /// Offsets in plain TIFF have 32 bits; 64 MB are left for directories and for
 /// what deflate adds to samples that do not compress.
@@ -30,9 +31,10 @@ pub(super) fn write(
     writer: &mut BufWriter<File>,
     path: &Path,
     volume: &Volume,
+    classes: Option<&[Class]>,
 ) -> Result<(), Error> {
     let bytes = volume.samples.len() as u64 * volume.samples.number_type().bytes() as u64;
-    write_as(writer, path, volume, bytes > LARGEST_PLAIN)
+    write_as(writer, path, volume, classes, bytes > LARGEST_PLAIN)
 }
 
 /// Writes a volume as plain TIFF or BigTIFF.
@@ -40,12 +42,13 @@ pub(super) fn write_as(
     writer: &mut BufWriter<File>,
     path: &Path,
     volume: &Volume,
+    classes: Option<&[Class]>,
     big: bool,
 ) -> Result<(), Error> {
     let result = if big {
-        TiffEncoder::new_big(writer).and_then(|encoder| write_pages(encoder, volume))
+        TiffEncoder::new_big(writer).and_then(|encoder| write_pages(encoder, volume, classes))
     } else {
-        TiffEncoder::new(writer).and_then(|encoder| write_pages(encoder, volume))
+        TiffEncoder::new(writer).and_then(|encoder| write_pages(encoder, volume, classes))
     };
     result.map_err(|error| match error {
         tiff::TiffError::IoError(error) => Error::io(path, "writing")(error),
@@ -62,36 +65,43 @@ pub(super) fn write_as(
 fn write_pages<K: TiffKind>(
     encoder: TiffEncoder<&mut BufWriter<File>, K>,
     volume: &Volume,
+    classes: Option<&[Class]>,
 ) -> TiffResult<()> {
     let encoder = encoder.with_compression(Compression::Deflate(DeflateLevel::Balanced));
     match &volume.samples {
-        Samples::U8(v) => write_typed::<Gray8, K>(encoder, volume, v),
-        Samples::I8(v) => write_typed::<GrayI8, K>(encoder, volume, v),
-        Samples::U16(v) => write_typed::<Gray16, K>(encoder, volume, v),
-        Samples::I16(v) => write_typed::<GrayI16, K>(encoder, volume, v),
-        Samples::U32(v) => write_typed::<Gray32, K>(encoder, volume, v),
-        Samples::I32(v) => write_typed::<GrayI32, K>(encoder, volume, v),
-        Samples::U64(v) => write_typed::<Gray64, K>(encoder, volume, v),
-        Samples::I64(v) => write_typed::<GrayI64, K>(encoder, volume, v),
-        Samples::F32(v) => write_typed::<Gray32Float, K>(encoder, volume, v),
-        Samples::F64(v) => write_typed::<Gray64Float, K>(encoder, volume, v),
+        Samples::U8(v) => write_typed::<Gray8, K>(encoder, volume, classes, v),
+        Samples::I8(v) => write_typed::<GrayI8, K>(encoder, volume, classes, v),
+        Samples::U16(v) => write_typed::<Gray16, K>(encoder, volume, classes, v),
+        Samples::I16(v) => write_typed::<GrayI16, K>(encoder, volume, classes, v),
+        Samples::U32(v) => write_typed::<Gray32, K>(encoder, volume, classes, v),
+        Samples::I32(v) => write_typed::<GrayI32, K>(encoder, volume, classes, v),
+        Samples::U64(v) => write_typed::<Gray64, K>(encoder, volume, classes, v),
+        Samples::I64(v) => write_typed::<GrayI64, K>(encoder, volume, classes, v),
+        Samples::F32(v) => write_typed::<Gray32Float, K>(encoder, volume, classes, v),
+        Samples::F64(v) => write_typed::<Gray64Float, K>(encoder, volume, classes, v),
     }
 }
 
 fn write_typed<C: ColorType, K: TiffKind>(
     mut encoder: TiffEncoder<&mut BufWriter<File>, K>,
     volume: &Volume,
+    classes: Option<&[Class]>,
     values: &[C::Inner],
 ) -> TiffResult<()>
 where
     [C::Inner]: TiffValue,
 {
     let [depth, height, width] = volume.geometry.shape;
-    let (description, resolution) = if imagej::knows(volume.samples.number_type()) {
-        imagej::describe(volume)
+    let number_type = volume.samples.number_type();
+    let (description, resolution) = if imagej::knows(number_type) {
+        imagej::describe(volume, classes)
     } else {
-        (shaped::describe(volume), None)
+        (shaped::describe(volume, classes), None)
     };
+    let legend = classes.map(imagej::legend);
+    let colours = classes
+        .filter(|_| number_type == NumberType::U8)
+        .map(colour_map);
     for z in 0..depth {
         for c in 0..volume.channels {
             let mut page = encoder.new_image::<C>(u32::try_from(width)?, u32::try_from(height)?)?;
@@ -102,12 +112,31 @@ where
             if z == 0 && c == 0 {
                 page.encoder()
                     .write_tag(Tag::ImageDescription, description.as_str())?;
+                if let Some((lengths, bytes)) = &legend {
+                    let tags = page.encoder();
+                    tags.write_tag(Tag::Unknown(imagej::METADATA_LENGTHS), &lengths[..])?;
+                    tags.write_tag(Tag::Unknown(imagej::METADATA), &bytes[..])?;
+                }
+            }
+            if let Some(colours) = &colours {
+                // The page stays gray: ImageJ takes the colours nevertheless,
+                // and readers that would turn a palette into RGB leave the
+                // values as they are. All pages, or ImageJ opens them one by one.
+                page.encoder().write_tag(Tag::ColorMap, &colours[..])?;
             }
             let start = (c * depth + z) * height * width;
             page.write_data(&values[start..start + height * width])?;
         }
     }
     Ok(())
+}
+
+/// All reds, then greens, then blues, in 16 bits.
+fn colour_map(classes: &[Class]) -> Vec<u16> {
+    let table = colours::table(classes);
+    (0..3)
+        .flat_map(|c| table.iter().map(move |colour| u16::from(colour[c]) * 257))
+        .collect()
 }
 
 /// The nearest fraction of 32-bit numbers, by continued fractions.
