@@ -121,7 +121,11 @@ pub(crate) fn run(
     let mut results = Results::new(console);
     let volume = result.labels.to_volume(result.labels.unlabeled_value());
     let out = results.keep(&filling.paths.out, |path| {
-        Ok(unet3d_volume::write(path, &volume)?)
+        Ok(unet3d_volume::write_labels(
+            path,
+            &volume,
+            &result.labels.classes,
+        )?)
     });
     drop(volume);
     let model = results.keep(&filling.paths.model, |path| {

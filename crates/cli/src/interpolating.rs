@@ -65,7 +65,11 @@ pub(crate) fn run(mut job: Interpolating, console: Console) -> anyhow::Result<En
     let mut results = Results::new(console);
     let volume = result.labels.to_volume(result.labels.unlabeled_value());
     job.paths.out = results.keep(&job.paths.out, |path| {
-        Ok(unet3d_volume::write(path, &volume)?)
+        Ok(unet3d_volume::write_labels(
+            path,
+            &volume,
+            &result.labels.classes,
+        )?)
     });
     drop(volume);
     job.paths.missing = results.missing().to_vec();

@@ -244,6 +244,31 @@ impl Volume {
         placed.is_none_or(|placed| placed.holds(self.geometry.position(index)))
     }
 
+    /// The same samples with the channels as slices: what a stack is whose file
+    /// says "channels" where it means "slices".
+    ///
+    /// # Errors
+    /// When there is more than one slice, or one channel.
+    pub fn channels_as_slices(mut self) -> Result<Self, Error> {
+        let [depth, height, width] = self.geometry.shape;
+        if depth != 1 || self.channels == 1 {
+            return Err(Error::Inconsistent {
+                field: "the volume",
+                found: format!(
+                    "{} of {}",
+                    counted(self.channels, "channel"),
+                    counted(depth, "slice")
+                ),
+                rule: "must be one slice of several channels for its channels to become slices"
+                    .to_owned(),
+            });
+        }
+        self.geometry.shape = [self.channels, height, width];
+        self.channels = 1;
+        self.notes.clear();
+        Ok(self)
+    }
+
     /// Name of the sample type: `uint8`, `float32` and so on.
     pub fn type_name(&self) -> &'static str {
         self.samples.number_type().name()

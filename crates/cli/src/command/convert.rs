@@ -20,6 +20,7 @@ use crate::parse;
 Examples:
   unet3d convert stack.tif stack.nii.gz --spacing 0.002,0.00176,0.00176
   unet3d convert big.tif corner.tif --crop 0:128,0:128,0:128
+  unet3d convert labels.tif stack.tif --channels-are-slices
 
 Samples keep their type and values. Spacing, orientation and channels are kept
 where the format can hold them; docs/formats.md says what each can.")]
@@ -40,6 +41,11 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "Z:Z,Y:Y,X:X", value_parser = parse::ranges)]
     crop: Option<[Range<usize>; 3]>,
 
+    /// Take the channels for slices: stacks of one slice and many channels, as
+    /// tifffile writes them with imagej=True and without axes
+    #[arg(long)]
+    channels_are_slices: bool,
+
     #[command(flatten)]
     overwrite: Overwrite,
 
@@ -53,7 +59,14 @@ impl Convert {
         let console = Console::new(self.json.json);
         output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
         let mut volume = unet3d_volume::read(&self.input)?;
-        console.notes(&volume.notes);
+        if self.channels_are_slices {
+            // The note that advises the flag is answered by it.
+            volume = volume
+                .channels_as_slices()
+                .with_context(|| self.input.display().to_string())?;
+        } else {
+            console.notes(&volume.notes);
+        }
         if let Some(ranges) = self.crop {
             volume = volume
                 .crop(ranges)

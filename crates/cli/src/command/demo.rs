@@ -115,8 +115,8 @@ impl Demo {
         let path = |name: &str| self.out.join(name);
         let (image_path, labels_path) = (path(IMAGE), path(ANNOTATION));
         unet3d_volume::write(&image_path, &image)?;
-        unet3d_volume::write(&labels_path, &labels.to_volume(UNLABELED))?;
-        unet3d_volume::write(&path(TRUTH), &truth.to_volume(UNLABELED))?;
+        unet3d_volume::write_labels(&labels_path, &labels.to_volume(UNLABELED), &labels.classes)?;
+        unet3d_volume::write_labels(&path(TRUTH), &truth.to_volume(UNLABELED), &truth.classes)?;
         let share = labels.annotated_voxels() as f64 / labels.voxels.len() as f64;
         let kept = [0, 1, 2].map(|a| evenly_spaced(SHAPE[a], SLICES[a]).len());
         console.note(format_args!(

@@ -270,6 +270,11 @@ impl Fill {
     ) -> anyhow::Result<(Volume, Volume)> {
         let mut image = Item::of(&self.image).read(by_index)?;
         let labels = Item::of(&self.labels).read(by_index)?;
+        // Before the two are compared: a note may say why they differ.
+        let console = Console::new(self.json.json);
+        console.notes(&image.notes);
+        console.notes(&labels.notes);
+        let told = labels.notes.len();
         let grid = &mut image.geometry;
         let labels = place_slices(labels, &self.labels, &self.image, grid, annotated)?;
         let names = [&self.image, &self.labels].map(|path| path.display().to_string());
@@ -278,9 +283,7 @@ impl Fill {
             outside: Outside::Unlabeled,
         };
         let (labels, _) = bring(grid, labels, [&names[0], &names[1]], how)?;
-        let console = Console::new(self.json.json);
-        console.notes(&image.notes);
-        console.notes(&labels.notes);
+        console.notes(labels.notes.get(told..).unwrap_or_default());
         Ok((image, labels))
     }
 }

@@ -191,8 +191,12 @@ impl Phantom {
         let file = format!("{}{ENDING}", sample.name);
         let path = |folder: &str| self.out.join(folder).join(&file);
         unet3d_volume::write(&path("imagesTr"), &image)?;
-        unet3d_volume::write(&path("labelsTr"), &labels.to_volume(UNLABELED))?;
-        unet3d_volume::write(&path("truth"), &truth)?;
+        unet3d_volume::write_labels(
+            &path("labelsTr"),
+            &labels.to_volume(UNLABELED),
+            &dense.classes,
+        )?;
+        unet3d_volume::write_labels(&path("truth"), &truth, &dense.classes)?;
         let shape = sample.specimen.shape;
         let kept = [0, 1, 2].map(|a| evenly_spaced(shape[a], sample.slices[a]));
         Ok(json!({

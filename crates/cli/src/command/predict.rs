@@ -438,7 +438,11 @@ fn write_prediction(
         classes: model.pipeline.classes.clone(),
         voxels: prediction.labels,
     };
-    unet3d_volume::write(&job.out, &labels.to_volume(labels.unlabeled_value()))?;
+    unet3d_volume::write_labels(
+        &job.out,
+        &labels.to_volume(labels.unlabeled_value()),
+        &labels.classes,
+    )?;
     let Labels {
         geometry, classes, ..
     } = labels;

@@ -83,7 +83,7 @@ impl Sparsify {
                 sparse.unlabeled_value()
             );
         }
-        unet3d_volume::write(out, &sparse.to_volume(value))?;
+        unet3d_volume::write_labels(out, &sparse.to_volume(value), &sparse.classes)?;
 
         let shape = volume.geometry.shape;
         let kept = [0, 1, 2].map(|a| evenly_spaced(shape[a], self.slices[a]));

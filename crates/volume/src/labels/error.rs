@@ -18,11 +18,13 @@ use crate::words::counted;
 pub enum LabelsError {
     /// A label image has one value for each voxel.
     #[error(
-        "{source_name}: {} found, a label image has one. It may be a colour picture or the image itself; give the file of class numbers.", counted(*.channels, "channel")
+        "{source_name}: {} of {} found, a label image has one channel. {}",
+        counted(*.channels, "channel"), counted(*.slices, "slice"), channels_advice(*.channels, *.slices)
     )]
     Channels {
         source_name: String,
         channels: usize,
+        slices: usize,
     },
     /// The samples do not fill the shape.
     #[error(
@@ -249,6 +251,22 @@ impl fmt::Display for Listed {
             write!(f, " and {} more", self.0.len() - SHOWN)?;
         }
         Ok(())
+    }
+}
+
+/// One slice of many channels is a stack whose slices were stored as channels.
+fn channels_advice(channels: usize, slices: usize) -> String {
+    /// The most that a colour picture has.
+    const COLOURS: usize = 4;
+    match slices == 1 && channels > COLOURS {
+        true => format!(
+            "These seem to be {channels} slices that were stored as channels, as tifffile does with imagej=True: \
+             turn them into slices with unet3d convert --channels-are-slices IN OUT, or save them with \
+             imagej=True, metadata={{'axes': 'ZYX'}} (the image too)."
+        ),
+        false => "It may be a colour picture or the image itself; give the file of class numbers. If these are \
+                  slices that were stored as channels, unet3d convert --channels-are-slices makes slices of them."
+            .to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn check_whole(volume: &Volume, source: &str) -> Result<(), LabelsErr
         return Err(LabelsError::Channels {
             source_name: source.into(),
             channels: volume.channels,
+            slices: volume.geometry.shape[0],
         });
     }
     let expected = volume.geometry.voxels();

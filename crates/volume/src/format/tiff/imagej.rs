@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::{Arrangement, units};
 use crate::labels::colours;
+use crate::words::counted;
 use crate::{Class, Error, NumberType, Volume};
 
 /// Tags of ImageJ's own block: lengths of its parts, and the parts.
@@ -101,7 +102,9 @@ pub(super) fn arrange(
     arrangement.hidden = is_hidden;
     if announced < pages {
         arrangement.notes.push(format!(
-            "the ImageJ description announces {announced} images, the file has {pages} pages: all {pages} are read as slices."
+            "the ImageJ description announces {}, the file has {}: all {pages} are read as slices.",
+            counted(announced, "image"),
+            counted(pages, "page")
         ));
     }
     if channels >= MANY_CHANNELS && slices == 1 {

@@ -315,8 +315,9 @@ impl Planes {
         };
         if self.positions < self.page_count {
             arrangement.notes.push(format!(
-                "the OME-XML describes {} pages, the file has {}: the others are not read.",
-                self.positions, self.page_count
+                "the OME-XML describes {}, the file has {}: the others are not read.",
+                counted(self.positions, "page"),
+                self.page_count
             ));
         }
         Ok(arrangement)

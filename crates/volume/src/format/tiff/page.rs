@@ -225,7 +225,7 @@ impl Page {
                 "the length of a row",
                 format!("{} bytes", page.row_bytes()),
                 &format!(
-                    "is more than the file of {} bytes can hold",
+                    "must be shorter: the file of {} bytes cannot hold it",
                     file.file_bytes
                 ),
                 DAMAGED,

@@ -173,7 +173,10 @@ fn too_short(path: &Path, file_bytes: u64, bytes: u64) -> Error {
         path,
         "the length of the file",
         counted(file_bytes, "byte"),
-        format!("cannot hold the {bytes} bytes of samples that its pages announce"),
+        format!(
+            "cannot hold the {} of samples that its pages announce",
+            counted(bytes, "byte")
+        ),
         "The file may be truncated or damaged: copy it again.",
     )
 }
