@@ -440,7 +440,17 @@ fn disk_full() {
         skipped("disk_full", "only root may mount a small disk here");
         return;
     }
-    let large = blobs([64, 64, 64], 1).0;
+    let mut large = blobs([64, 64, 64], 1).0;
+    if let Samples::U8(values) = &mut large.samples {
+        // Noise, which no compression makes smaller (xorshift of Marsaglia, 2003).
+        let mut state = 1_u32;
+        for value in values {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            *value = (state >> 24) as u8;
+        }
+    }
     folder.volume("large.nii", &large);
     let result = std::panic::catch_unwind(|| {
         refused(
