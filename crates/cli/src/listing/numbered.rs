@@ -37,7 +37,9 @@ pub(super) fn together(folder: &Path, paths: Vec<PathBuf>, expected: &Expected, 
             continue;
         };
         let name = of_case(case, &path);
-        if is_case(group, channels) && !names.contains(&name) {
+        // Alone, `_0000` is the whole image: of one channel, or with all in one file.
+        let is_alone = expected.channels.is_some() && group.keys().eq(&[0]);
+        if (is_alone || is_case(group, channels)) && !names.contains(&name) {
             if group.values().next() == Some(&path) {
                 let paths = group.values().cloned().collect();
                 found.items.push(Item { name, paths });
@@ -279,7 +281,7 @@ mod tests {
         check(
             &["a_0000.nii", "a_0001.tif"],
             Some(2),
-            &[("a_0000.nii", 1), ("a_0001.tif", 1)],
+            &[("a.nii", 1), ("a_0001.tif", 1)],
             0,
         );
         check(&["a_0000.NII", "a_0001.nii"], Some(2), &[("a.NII", 2)], 0);

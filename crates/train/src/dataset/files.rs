@@ -92,10 +92,17 @@ impl Files {
                 numbered.insert(channel, path);
             }
         }
-        let expected = channels.unwrap_or(numbered.len());
         if numbered.is_empty() {
             return Ok(Vec::new());
         }
+        // A picture in colours is one file for nnU-Net too, whatever channels it names.
+        let is_one_picture = |files: &BTreeMap<usize, PathBuf>| {
+            files.len() == 1 && files.get(&0).is_some_and(|path| is_name_of_slice(path))
+        };
+        let expected = match channels {
+            Some(stated) if !is_one_picture(&numbered) => stated,
+            _ => numbered.len(),
+        };
         if let Some(missing) = (0..expected).find(|channel| !numbered.contains_key(channel)) {
             let found: Vec<_> = numbered.keys().map(usize::to_string).collect();
             return Err(Error::file(

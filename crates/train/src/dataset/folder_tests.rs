@@ -131,6 +131,26 @@ fn channels_are_as_many_as_the_description_names() {
 }
 
 #[test]
+fn a_picture_in_colours_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = format!(
+        r#"{{"channel_names": {{"0": "R", "1": "G", "2": "B"}}, "file_ending": ".png", {LABELS}}}"#
+    );
+    text(folder.path(), "dataset.json", &json);
+    for (name, channels) in [("imagesTr/c_0000.png", 3), ("labelsTr/c.png", 1)] {
+        let geometry = unet3d_volume::Geometry::of_shape([1, 2, 2]);
+        let samples = unet3d_volume::Samples::U8([0, 1].repeat(2 * channels));
+        let picture = unet3d_volume::Volume::new(geometry, channels, samples).unwrap();
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        unet3d_volume::write(&path, &picture).unwrap();
+    }
+    let mut found = find(folder.path(), None).unwrap();
+    let cases = found.load(Split::Train, &Normalise::default()).unwrap();
+    assert_eq!(cases[0].image.channels, 3);
+}
+
+#[test]
 fn a_numbered_name_may_be_that_of_a_case() {
     let json = format!(r#"{{"channel_names": {{"0": "CT"}}, "file_ending": ".nii.gz", {LABELS}}}"#);
     let folder = tempfile::tempdir().unwrap();
