@@ -196,6 +196,16 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
+/// The path, or where something stands there the same with the first free number:
+/// `report.html`, `report-2.html`.
+pub(crate) fn free(path: &Path) -> PathBuf {
+    let ending = name::ending(path);
+    let numbered = (2u32..).map(|n| name::with_ending(path, &format!("-{n}{ending}")));
+    let mut candidates = std::iter::once(path.to_owned()).chain(numbered);
+    let found = candidates.find(|path| fs::symlink_metadata(path).is_err());
+    found.unwrap_or_else(|| path.to_owned())
+}
+
 /// Whether two paths are one place, also where nothing stands there yet.
 pub(crate) fn same(a: &Path, b: &Path) -> bool {
     let place = |path: &Path| {

@@ -350,6 +350,8 @@ fn an_interrupted_training_says_how_to_go_on() {
     let resume = the_one(&ran, "train");
     let expected = ["unet3d", "train", "my data", "-o", "the run", "--resume"];
     assert_eq!(words(resume), expected);
+    let report = std::fs::read_to_string(folder.path("the run/report.html")).expect("a report");
+    assert!(report.contains("interrupted") && report.contains("--resume"));
     let steps = || {
         let log = std::fs::read_to_string(folder.path("the run/log.jsonl")).expect("a log");
         log.lines().filter(|l| l.contains("\"step\"")).count()

@@ -24,11 +24,14 @@ use unet3d_volume::{Geometry, Labels, Orientation, Samples, Volume};
 use self::outcome::Outcomes;
 use self::plan::{Job, Jobs};
 use super::End;
-use crate::arguments::{Json, Machine, Overwrite, ProfileFlag};
+use crate::arguments::{Json, Machine, Overwrite, ProfileFlag, ReportFlags};
 use crate::console::{self, Console, shown};
 use crate::interrupt::Interrupt;
 use crate::listing::{Expected, FolderFlag, Item};
 use crate::progress::Progress;
+use crate::report;
+use crate::report::of_prediction::{Gathered, Means};
+use crate::results::Results;
 use crate::{model_file, output, parse, profile_table};
 
 /// Segment new images with a trained model
@@ -51,7 +54,10 @@ naming one brings the others, and the result is called CASE. Other numbers are p
 of the name. Patterns such as \"images/*.nii.gz\" are understood.
 
 An image that cannot be predicted is told in a table at the end, the others are
-predicted all the same, and the code is 1.")]
+predicted all the same, and the code is 1.
+
+The report shows every slice of one image (beside its result, ending in .html), or a
+slice of each of several (report.html in the folder), with the volume of each class.")]
 pub(crate) struct Predict {
     /// Model file or run folder
     #[arg(value_name = "MODEL")]
@@ -97,6 +103,9 @@ pub(crate) struct Predict {
     folder: FolderFlag,
 
     #[command(flatten)]
+    report: ReportFlags,
+
+    #[command(flatten)]
     overwrite: Overwrite,
 
     #[command(flatten)]
@@ -127,7 +136,11 @@ impl Predict {
             slices: self.folder.folder,
             of_one_slice: model.pipeline.record["cases_of_one_slice"].as_bool(),
         };
-        let Jobs { jobs, notes } = plan::jobs(&self, &file, &expected)?;
+        let Jobs {
+            jobs,
+            notes,
+            report,
+        } = plan::jobs(&self, &file, &expected)?;
         console.notes(&notes);
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
@@ -147,6 +160,8 @@ impl Predict {
         if self.ignore_geometry {
             model.pipeline.orientation = None;
         }
+        let classes = model.pipeline.classes.clone();
+        let mut gathered = (report.as_ref()).map(|_| Gathered::new(&classes, jobs.len()));
         let mut outcomes = Outcomes::default();
         let mut interrupted = false;
         let as_stored = self.ignore_geometry.then_some(learned).flatten();
@@ -170,7 +185,7 @@ impl Predict {
                     volume,
                     &options,
                     (&threads, &interrupt),
-                    console,
+                    (console, gathered.as_mut()),
                 )
             });
             match done {
@@ -189,7 +204,22 @@ impl Predict {
             }
         }
         let end = outcomes.tell(console)?;
+        let mut results = Results::new(console);
+        if let (Some(path), Some(gathered)) = (&report, gathered.filter(|g| !g.is_empty())) {
+            let means = Means {
+                model: (&model, &file),
+                threads: &threads,
+                engine,
+                mirrored: self.mirrored,
+            };
+            let page = report::to_html(&gathered.page(&outcomes.reasons(), &means));
+            results.add(path, |path| output::write_file(path, page.as_bytes()));
+            if results.holds(path) {
+                console.result(format_args!("Report: {}", shown(path)))?;
+            }
+        }
         if interrupted {
+            results.finish()?;
             return Ok(End::Interrupted);
         }
         console.json(&json!({
@@ -197,8 +227,10 @@ impl Predict {
             "out": shown(&self.out),
             "files": outcomes.files,
             "failures": outcomes.failures(),
+            "report": report.as_deref().filter(|path| results.holds(path) && path.exists()).map(shown),
             "elapsed_s": started.elapsed().as_secs_f64(),
         }))?;
+        results.finish()?;
         Ok(end)
     }
 
@@ -211,7 +243,7 @@ impl Predict {
         volume: Volume,
         options: &Options,
         (threads, interrupt): (&Threads, &Interrupt),
-        console: Console,
+        (console, gathered): (Console, Option<&mut Gathered<'_>>),
     ) -> anyhow::Result<Option<Value>> {
         let source = job.item.source();
         let options = Options {
@@ -233,10 +265,20 @@ impl Predict {
             };
             profile_table::print(profile, context, console);
         }
+        let page = gathered.map(|gathered| {
+            let name = job.item.name();
+            (
+                gathered.shown(&name, &job.out, &volume, &prediction),
+                gathered,
+            )
+        });
         let Volume { geometry, .. } = volume;
         let shape = geometry.shape;
         let (tile, tiles, peak_bytes) = (prediction.tile, prediction.tiles, prediction.peak_bytes);
         write_prediction(model, geometry, prediction, job)?;
+        if let Some((page, gathered)) = page {
+            gathered.add(page);
+        }
         console.result(format_args!(
             "Wrote {}: {} voxels in {} of {}, at most {} of memory.",
             job.out.display(),

@@ -12,6 +12,8 @@ pub(crate) mod of_interpolation;
 
 pub(crate) mod of_training;
 
+pub(crate) mod of_prediction;
+
 // Parts of the page, from large to small.
 mod html;
 
@@ -57,7 +59,7 @@ use unet3d_metrics::Reliability;
 use unet3d_volume::Class;
 
 pub(crate) use gray::Source;
-pub(crate) use html::to_html;
+pub(crate) use html::{rendered, to_html};
 pub(crate) use slices::{SliceScores, Slices};
 pub(crate) use table::Table;
 

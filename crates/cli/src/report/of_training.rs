@@ -218,7 +218,6 @@ pub(crate) fn page<'a>(
             .filter_map(|v| Some((v.step, v.mean_iou?)))
             .collect(),
     }));
-    parts.extend(judged.map(|judged| Part::Table(cases(&judged, which))));
     for (i, shown) in shown.iter().enumerate() {
         parts.push(slices(shown, i + 1, ROOM / 2));
     }
@@ -227,6 +226,7 @@ pub(crate) fn page<'a>(
                     Go on with --resume, and the report will show them.";
         parts.push(Part::Text("Pictures", text.into()));
     }
+    parts.extend(judged.map(|judged| Part::Table(cases(&judged, which))));
     parts.push(Part::Facts("What was done", facts(run, threads, engine)));
     parts.push(Part::Files(files(run)));
     let name = run.folder.file_name().unwrap_or(run.folder.as_os_str());

@@ -1,5 +1,7 @@
 //! Whole pages, made up from shells in a small volume.
 
+use std::sync::OnceLock;
+
 use unet3d_volume::{Geometry, Label, Samples, Volume};
 
 use super::*;
@@ -140,6 +142,12 @@ fn whole(names: [&str; 3]) -> String {
     ])
 }
 
+/// The same with common names, made once.
+fn common() -> &'static str {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    PAGE.get_or_init(|| whole(["lumen", "wall", "background"]))
+}
+
 /// The data of a slider.
 fn data(html: &str, id: usize) -> serde_json::Value {
     let start = format!("<script type=\"application/json\" id=\"slices-{id}-data\">");
@@ -159,8 +167,8 @@ fn text(html: &str) -> String {
 
 #[test]
 fn a_report_is_one_file_that_needs_nothing_else() {
-    let html = whole(["lumen", "wall", "background"]);
-    let text = text(&html);
+    let html = common();
+    let text = text(html);
     for outside in [
         "http:", "https:", "<link", "src=\"//", "url(", "@import", "fetch(", "XMLHttp",
     ] {
@@ -194,7 +202,7 @@ fn nasty_names_stay_text_wherever_they_stand() {
 
 #[test]
 fn every_picture_says_what_it_is_and_what_it_is_for() {
-    let html = whole(["lumen", "wall", "background"]);
+    let html = common();
     let images: Vec<&str> = html.split("<img ").skip(1).collect();
     // Two slices across z and y, one across x, five layers and the image: each crosses
     // the slice annotated across y. And three of the slider, which gives them texts.
@@ -214,8 +222,8 @@ fn every_picture_says_what_it_is_and_what_it_is_for() {
 
 #[test]
 fn the_slider_holds_every_slice_with_its_layers_and_marks() {
-    let html = whole(["lumen", "wall", "background"]);
-    let data = data(&html, 1);
+    let html = common();
+    let data = data(html, 1);
     let axes = data["axes"].as_array().expect("axes");
     assert_eq!(axes.len(), 3);
     for (axis, count) in axes.iter().zip(SHAPE) {
@@ -325,7 +333,7 @@ fn what_does_not_fit_is_reduced_and_the_page_says_so() {
         for annotated in [4, 12, 20] {
             assert!(z.iter().any(|s| s["i"] == annotated), "{annotated}");
         }
-        room = room * 3 / 5;
+        room /= 2;
     }
     for reduction in [
         "64 grays",
@@ -349,7 +357,7 @@ fn what_does_not_fit_is_reduced_and_the_page_says_so() {
 fn volumes_and_scores_are_in_tables() {
     let (image, truth) = shells(SHAPE);
     let names = ["lumen", "wall", "background"];
-    let html = whole(names);
+    let html = common();
     let all = truth.len() as f64;
     for (class, name) in names.iter().enumerate() {
         let voxels = truth.iter().filter(|l| l.class() == Some(class)).count();

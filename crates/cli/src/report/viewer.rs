@@ -90,11 +90,9 @@ fn controls(out: &mut String, painter: &Painter<'_>, directions: &[Direction], i
         .cloned()
         .chain(with_outlines.map(named))
         .collect();
-    let first = if layers.contains(&Layer::Annotation) {
-        "annotation"
-    } else {
-        "none"
-    };
+    let known = [Layer::Annotation, Layer::Truth];
+    let first = known.iter().find(|layer| layers.contains(layer));
+    let first = first.map_or("none", |layer| layer.name());
     radios(out, "Outlines", "outline", &outlines, first);
     out.push_str(
         "<fieldset class=\"opacity\"><legend>Opacity</legend><input type=\"range\" class=\"opaque\" \

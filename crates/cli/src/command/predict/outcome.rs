@@ -45,6 +45,14 @@ impl Outcomes {
         &self.failures
     }
 
+    /// The images that failed, and why, in short.
+    pub(super) fn reasons(&self) -> Vec<(String, String)> {
+        let failed = self.rows.iter().filter(|[_, _, why]| !why.is_empty());
+        failed
+            .map(|[image, _, why]| (image.clone(), why.clone()))
+            .collect()
+    }
+
     /// The table, where there were several images.
     ///
     /// # Errors

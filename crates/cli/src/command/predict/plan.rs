@@ -22,6 +22,8 @@ pub(super) struct Job {
 /// All jobs, and what had to be decided to make them.
 pub(super) struct Jobs {
     pub(super) jobs: Vec<Job>,
+    /// Where the report goes, where one is wanted.
+    pub(super) report: Option<PathBuf>,
     pub(super) notes: Vec<String>,
 }
 
@@ -121,9 +123,32 @@ pub(super) fn jobs(command: &Predict, model: &Path, expected: &Expected) -> anyh
         jobs.push(job);
     }
     Ok(Jobs {
+        report: report(command, &jobs, &inputs)?,
         jobs,
         notes: found.notes,
     })
+}
+
+/// Where the report goes: beside the result of one image, into the folder of several.
+/// There, other calls may have left theirs: it takes a free name.
+fn report(command: &Predict, jobs: &[Job], inputs: &[&Path]) -> anyhow::Result<Option<PathBuf>> {
+    let replace = command.overwrite.overwrite;
+    let default = || {
+        let path = match jobs {
+            [one] => output::beside(&one.out, ".html"),
+            _ => command.out.join("report.html"),
+        };
+        if replace { path } else { output::free(&path) }
+    };
+    let Some(path) = command.report.path(default) else {
+        return Ok(None);
+    };
+    output::check_file(&path, inputs, replace)?;
+    for job in jobs {
+        let outputs = [("--report", path.as_path())];
+        output::check_distinct(&[&job.outputs()[..], &outputs].concat())?;
+    }
+    Ok(Some(path))
 }
 
 /// Whether results go into a folder of this name: one that is there, or a name without
