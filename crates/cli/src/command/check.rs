@@ -16,7 +16,7 @@ use crate::arguments::Json;
 use crate::console::{Console, counted};
 use crate::filling::told_slices;
 use crate::label_flags::{LabelFlags, read_or_ask};
-use crate::listing::{self, Expected, FolderFlag, Item};
+use crate::listing::{self, Expected, FolderAs, FolderFlag, Item};
 
 /// Examine volumes or a data set and list what is wrong
 #[derive(Args, Debug)]
@@ -28,7 +28,7 @@ Examples:
   unet3d check images/
 
 A data set is examined case by case; other folders volume by volume.
-Of two files with label flags, the second holds the labels of the first. Errors
+Of two volumes with label flags, the second holds the labels of the first. Errors
 are what training or prediction would refuse; warnings are what is often a
 mistake. Ends with code 1 when there are errors.")]
 pub(crate) struct Check {
@@ -105,6 +105,11 @@ impl Check {
             by_index: self.labels.ignore_geometry,
             ..Examination::default()
         };
+        // A file, or a folder of slices that is one volume.
+        let is_volume = |path: &Path| {
+            let may_be_stack = self.folder.folder != Some(FolderAs::Volumes);
+            path.is_file() || (may_be_stack && listing::is_stack(path).unwrap_or(false))
+        };
         match &self.paths[..] {
             [folder] if is_data_set(folder) => {
                 examination.data_set(folder, scheme.as_ref(), self.labels.objects.as_deref());
@@ -133,11 +138,6 @@ impl Check {
         }
         examination.tell(console)
     }
-}
-
-/// Whether a path is one volume: a file, or a folder of slices.
-fn is_volume(path: &Path) -> bool {
-    path.is_file() || listing::is_stack(path).unwrap_or(false)
 }
 
 /// Whether a path is a data set: a list of cases, or a folder that says so
