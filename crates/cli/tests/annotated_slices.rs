@@ -304,6 +304,35 @@ fn paint_outside_of_stated_slices_is_told() {
 }
 
 #[test]
+fn stated_slices_go_on_around_labels_that_were_cut_to_their_paint() {
+    let folder = Folder::new();
+    let placed = |mut volume: Volume| {
+        volume.geometry.world_from_volume = Some([
+            [0.0, 0.0, 1.0, 0.0],
+            [0.0, 1.0, 0.0, 0.0],
+            [1.0, 0.0, 0.0, 0.0],
+        ]);
+        volume
+    };
+    folder.volume("mr.nii.gz", &placed(mr()));
+    let labels = placed(painted(|z| z % 10 == 0));
+    folder.volume("labels.nii.gz", &labels);
+    let cut = labels.crop([20..41, 5..22, 5..18]).expect("cut");
+    folder.volume("cut.nii.gz", &cut);
+    for name in ["labels", "cut"] {
+        let ran = run_well(
+            &folder,
+            &format!(
+                "fill @mr.nii.gz @{name}.nii.gz -o @{name}-out.nii --annotated-slices axial=every:10 --method interpolate"
+            ),
+        );
+        says(&ran, &["z 0, 10, 20, 30, 40, 50 (6 axial slices)"]);
+    }
+    let read = |name: &str| unet3d_volume::read(&folder.path(name)).expect("read");
+    assert_eq!(read("labels-out.nii").samples, read("cut-out.nii").samples);
+}
+
+#[test]
 fn lists_of_cases_state_slices() {
     let folder = tumour();
     folder.volume("other.nii.gz", &painted(|z| z % 10 == 5));

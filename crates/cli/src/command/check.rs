@@ -293,7 +293,7 @@ impl Examination {
             let names = [&image.source()[..], &source];
             let how = How {
                 by_index: self.by_index,
-                outside: Outside::Unlabeled,
+                outside: Outside::of_labels(Some(&scheme.annotated)),
             };
             let (grid, annotated) = (&mut volume.geometry, Some(&scheme.annotated));
             let (part, whole) = (&labels.paths[0], &image.paths[0]);

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use unet3d_metrics::{Confusion, Report, Scores, SurfaceReport};
 use unet3d_volume::labels::{classes_of, describe_values};
-use unet3d_volume::place::{How, Outside, bring, bring_either};
+use unet3d_volume::place::{How, Outside, bring, bring_either, place_slices};
 use unet3d_volume::{Annotated, Class, LabelScheme, Labels, Volume};
 
 use super::End;
@@ -459,9 +459,12 @@ fn read_except(
     let source = item.source();
     let by_index = meaning.by_index;
     let sparse = item.read(by_index)?;
+    let grid = &truth.geometry;
+    let (part, whole) = (&item.paths[0], Path::new(truth_source));
+    let sparse = place_slices(sparse, part, whole, grid, meaning.sparse.as_ref())?;
     let how = How {
         by_index,
-        outside: Outside::Unlabeled,
+        outside: Outside::of_labels(meaning.sparse.as_ref()),
     };
     let names = [truth_source, &source];
     let (sparse, _) = bring(&mut truth.geometry.clone(), sparse, names, how).context("--except")?;

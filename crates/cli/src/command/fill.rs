@@ -280,7 +280,7 @@ impl Fill {
         let names = [&self.image, &self.labels].map(|path| path.display().to_string());
         let how = How {
             by_index,
-            outside: Outside::Unlabeled,
+            outside: Outside::of_labels(annotated),
         };
         let (labels, _) = bring(grid, labels, [&names[0], &names[1]], how)?;
         console.notes(labels.notes.get(told..).unwrap_or_default());

@@ -119,7 +119,7 @@ impl Suggest {
         );
         let how = How {
             by_index,
-            outside: Outside::Unlabeled,
+            outside: Outside::of_labels(said.as_ref()),
         };
         let names = [&image_source[..], &source];
         let (volume, _) = bring(&mut image.geometry, volume, names, how)?;

@@ -174,7 +174,7 @@ impl DataSet {
             let name = path.display().to_string();
             let how = How {
                 by_index: self.ignore_geometry,
-                outside: Outside::Unlabeled,
+                outside: Outside::of_labels(annotated),
             };
             (labels, _) = bring(image, labels, [&name, &source], how)?;
         }

@@ -6,7 +6,7 @@ use super::apart::{Apart, Why};
 use super::relation::{Relation, relate};
 use super::turn::Turn;
 use crate::samples::{Sample, each_type};
-use crate::{Error, Filled, Geometry, Volume};
+use crate::{Annotated, Error, Filled, Geometry, Volume};
 
 /// What may be done to bring two volumes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,18 @@ pub enum Outside {
     LeftOut,
     /// All must be covered: a box is refused.
     Refused,
+}
+
+impl Outside {
+    /// Around labels of which this is said. Of stated slices somebody said that they are
+    /// annotated as a whole: a program that cut the file to its paint has cut off
+    /// background. Else nobody looked there.
+    pub fn of_labels(annotated: Option<&Annotated>) -> Self {
+        match annotated {
+            Some(Annotated::Slices(_)) => Self::Background,
+            _ => Self::Unlabeled,
+        }
+    }
 }
 
 /// What was done to a second volume.
