@@ -26,7 +26,7 @@ use crate::output;
 use crate::report;
 use crate::results::Results;
 use crate::watch::Watch;
-use crate::{expectation, model_file, parse};
+use crate::{expectation, model_file, parse, run_folder};
 
 /// Title of the report on a phantom; `demo` knows its folders by it.
 pub(crate) const PHANTOM_TITLE: &str = "A phantom, filled from a few slices";
@@ -106,7 +106,9 @@ pub(crate) fn run(
         Err(Error::NotFilled { model, source }) => {
             return Err(keep_model(&filling.paths, &model, *source, console));
         }
-        other => other.with_context(|| filling.paths.image.display().to_string())?,
+        // What is wrong with the run's folder is not wrong with the image.
+        Err(error) if error.names_its_file() => return Err(error.into()),
+        result => result.with_context(|| filling.paths.image.display().to_string())?,
     };
     for warning in &result.warnings {
         console.note(format_args!("Note: {warning}."));
@@ -184,7 +186,14 @@ pub(crate) fn run(
         "model": there(&paths.model),
         "report": paths.report.as_ref().and_then(there),
     }))?;
-    results.finish()?;
+    let finished = results.finish();
+    if let Some(error) = result.rescued.as_ref().map(run_folder::told) {
+        if finished.is_ok() {
+            return Err(error);
+        }
+        console.note(error);
+    }
+    finished?;
     Ok(if interrupted {
         End::Interrupted
     } else {

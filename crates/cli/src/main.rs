@@ -14,6 +14,8 @@ mod listing;
 
 mod model_file;
 
+mod run_folder;
+
 mod command;
 
 mod absent;
@@ -54,7 +56,10 @@ use crate::command::End;
 
 fn main() -> ExitCode {
     // Arguments that cannot be read end here, with code 2.
-    let arguments = arguments::Arguments::parse();
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return console::usage(&error),
+    };
     match arguments.command.run() {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),

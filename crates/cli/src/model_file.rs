@@ -44,7 +44,8 @@ pub(crate) fn find(path: &Path) -> anyhow::Result<PathBuf> {
 /// Where it cannot be read or is no model.
 pub(crate) fn read(path: &Path) -> anyhow::Result<(Model, PathBuf)> {
     let file = find(path)?;
-    let bytes = fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let bytes = unet3d_volume::read_file(&file)
+        .with_context(|| format!("{}: cannot be read", file.display()))?;
     if bytes.is_empty() {
         bail!(
             "{}: the file is empty, a model was expected.",

@@ -8,13 +8,11 @@
 mod room;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use unet3d_volume::name;
-
-use tempfile_name::temporary_beside;
+use unet3d_volume::{atomic, name};
 
 pub(crate) use room::{Planned, check_planned};
 
@@ -31,6 +29,7 @@ pub(crate) fn check_volume(path: &Path, inputs: &[&Path], replace: bool) -> anyh
         false => Kind::File,
     };
     check_inputs(path, inputs)?;
+    atomic::check_target(path)?;
     check_folder(parent(path)).with_context(|| cannot(path))?;
     unet3d_volume::check_target(path)?;
     check_new(path, replace)?;
@@ -50,6 +49,7 @@ pub(crate) fn check_file(path: &Path, inputs: &[&Path], replace: bool) -> anyhow
         );
     }
     check_inputs(path, inputs)?;
+    atomic::check_target(path)?;
     check_folder(parent(path)).with_context(|| cannot(path))?;
     check_new(path, replace)?;
     probe(path, Kind::File).with_context(|| cannot(path))
@@ -106,11 +106,7 @@ pub(crate) fn check_folder(folder: &Path) -> anyhow::Result<()> {
     let advice = "Check the spelling and the permissions, or choose another folder";
     fs::create_dir_all(folder)
         .with_context(|| format!("{}: the folder cannot be made. {advice}", folder.display()))?;
-    let probe = temporary_beside(&folder.join("probe"));
-    let tried = fs::write(&probe, b"x");
-    // The probe says what the operating system thinks; removing it may fail
-    // only where writing did.
-    let _ = fs::remove_file(&probe);
+    let tried = atomic::check_folder(folder).map_err(|error| error.source);
     tried.with_context(|| {
         format!(
             "{}: no file can be written there. {advice}",
@@ -158,29 +154,12 @@ fn cannot(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
 }
 
-/// Writes a file under a temporary name and renames it when it is whole.
+/// Writes a file, whole or not at all.
 ///
 /// # Errors
-/// Where the disk refuses; the temporary file is removed then.
+/// Where the disk refuses.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let temporary = temporary_beside(path);
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        let advice = match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "The disk is full: free some space or choose another folder"
-            }
-            io::ErrorKind::InvalidFilename => "Its name is too long: give a shorter one",
-            _ => "Check the folder and its permissions",
-        };
-        anyhow::Error::new(e).context(format!("{}: cannot be written. {advice}", path.display()))
-    })
+    Ok(atomic::write_bytes(path, bytes)?)
 }
 
 /// `brain.nii.gz` with the ending `.html` becomes `brain.html`.
@@ -215,33 +194,6 @@ pub(crate) fn same(a: &Path, b: &Path) -> bool {
         })
     };
     a == b || matches!((place(a), place(b)), (Ok(a), Ok(b)) if a == b)
-}
-
-mod tempfile_name {
-    use std::ffi::OsString;
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    use std::path::{Path, PathBuf};
-
-    /// Longer names would become too long for a file system (255 bytes) by what is
-    /// added.
-    const LONGEST: usize = 200;
-
-    /// A hidden name in the same folder, so that renaming stays on one disk; the
-    /// process number keeps two programs apart.
-    pub(super) fn temporary_beside(path: &Path) -> PathBuf {
-        let name = path.file_name().unwrap_or_default();
-        let mut hidden = OsString::from(".");
-        match name.len() > LONGEST {
-            true => {
-                let mut hasher = DefaultHasher::new();
-                name.hash(&mut hasher);
-                hidden.push(format!("{:016x}", hasher.finish()));
-            }
-            false => hidden.push(name),
-        }
-        hidden.push(format!(".{}.tmp", std::process::id()));
-        path.with_file_name(hidden)
-    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,10 @@ pub(crate) fn memory(text: &str) -> Result<u64, String> {
     if bytes < 1.0 {
         return Err(format!("must be above 0; {hint}"));
     }
+    // Also what is no number any more. A configuration holds whole numbers to 2^63.
+    if bytes > (1u64 << 60) as f64 {
+        return Err(format!("more than any computer has; {hint}"));
+    }
     Ok(bytes as u64)
 }
 

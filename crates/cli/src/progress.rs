@@ -1,11 +1,12 @@
 //! Progress on standard error: a bar where a person looks, a plain line now
 //! and then where a file does.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::console::{Console, duration};
+use crate::console::{Console, duration, visible};
 
 /// How often a plain line is written where no bar can be drawn: seldom enough
 /// to keep logs short, often enough to see that the program lives.
@@ -86,8 +87,13 @@ impl Progress {
                     .note(format_args!("{}: {percent} %, {message}", self.name));
             }
         } else {
-            self.bar.set_message(message);
+            self.bar.set_message(visible(&message).into_owned());
         }
+    }
+
+    /// A line that stays, above the bar.
+    pub(crate) fn note(&self, line: impl Display) {
+        self.bar.suspend(|| self.console.note(line));
     }
 
     /// Takes the bar away.

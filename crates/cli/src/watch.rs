@@ -1,7 +1,6 @@
 //! Watches a training run: draws its progress, and tells it to stop when the person asks.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use unet3d_train::{Needs, Observer, Progress as Share, StepRecord, Validation};
 
@@ -112,7 +111,12 @@ impl Observer for Watch {
         self.interrupt.flow()
     }
 
-    fn saved(&mut self, _path: &Path) {}
+    fn noted(&mut self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.note(format_args!("{what}.")),
+            None => self.console.note(format_args!("{what}.")),
+        }
+    }
 
     fn trained(&mut self) {
         self.close();

@@ -26,6 +26,6 @@ pub mod probe;
 mod micro;
 
 pub use isa::Isa;
-pub use memory::Memory;
+pub use memory::{Memory, is_obtainable};
 pub use threads::Threads;
 pub use view::{Dropout, Pooled, Region, Shape, Source, Target, Transform, View};

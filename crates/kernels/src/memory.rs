@@ -19,6 +19,13 @@ pub struct Memory {
     len: usize,
 }
 
+/// Whether the system would give so many bytes now: asked for, and given back
+/// untouched. An allocation that fails ends the program, so whoever is about to
+/// make large ones asks before.
+pub fn is_obtainable(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
+}
+
 impl Memory {
     /// `len` zeros. The system gives the pages as they are first written.
     pub fn zeroed(len: usize) -> Self {
@@ -73,6 +80,14 @@ fn ask_for_large_pages(_: &mut [f32]) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_computer_has_is_not_obtainable() {
+        assert!(is_obtainable(0) && is_obtainable(1 << 20));
+        for bytes in [1 << 60, u64::MAX / 2, u64::MAX] {
+            assert!(!is_obtainable(bytes), "{bytes}");
+        }
+    }
 
     #[test]
     fn begins_at_a_line_and_is_zero() {

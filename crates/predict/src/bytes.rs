@@ -4,7 +4,7 @@
 //! kh, kw`), so that other tools can read them. Everything else is one JSON
 //! text under the single metadata key `unet3d`: the container keeps metadata in
 //! a hash map, and one key has only one order, so the same model is always the
-//! same bytes.
+//! same bytes. A checksum over all of it stands in that text.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use unet3d_unet::{Layout, Network, Parameters, UNetConfig};
 use unet3d_volume::words::counted;
 
+use crate::checksum::{self, Verdict};
 use crate::{Model, ModelError, Pipeline};
 
 /// Version of the file format that is written, and the latest that is read.
@@ -43,8 +44,6 @@ impl Model {
             network: self.network.config().clone(),
             pipeline: self.pipeline.clone(),
         };
-        let json =
-            serde_json::to_string(&metadata).map_err(|e| ModelError::Unwritable(e.to_string()))?;
 
         let mut tensors = Vec::new();
         for (layout, values) in parts(&self.network, &self.parameters) {
@@ -55,6 +54,9 @@ impl Model {
                 tensors.push((entry.name.as_str(), entry.shape.clone(), bytes));
             }
         }
+        let content = tensors.iter().map(|(name, _, bytes)| (*name, &bytes[..]));
+        let json = checksum::sign(&metadata, content)
+            .map_err(|e| ModelError::Unwritable(e.to_string()))?;
         let views = tensors
             .iter()
             .map(|(name, shape, bytes)| {
@@ -71,8 +73,8 @@ impl Model {
     ///
     /// # Errors
     /// When the bytes are truncated, no safetensors, another program's, of a
-    /// newer format, or when a tensor is missing, too many, of another shape
-    /// or not finite.
+    /// newer format, when a tensor is missing, too many, of another shape or not
+    /// finite, or when anything is not what was written.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| explain(&e, bytes))?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| explain(&e, bytes))?;
@@ -81,9 +83,10 @@ impl Model {
             .as_ref()
             .and_then(|map| map.get(METADATA_KEY))
             .ok_or(ModelError::OtherProgram)?;
+        let (metadata, value) = parse_metadata(json)?;
         let Metadata {
             network, pipeline, ..
-        } = parse_metadata(json)?;
+        } = metadata;
 
         let network = Network::new(network)?;
         // Every tensor is there with its shape before anything is allocated
@@ -106,6 +109,7 @@ impl Model {
             });
         }
 
+        // As many numbers as the file holds.
         let mut parameters = Parameters {
             values: vec![0.0; network.parameter_count()],
             running: vec![0.0; network.running_count()],
@@ -118,7 +122,12 @@ impl Model {
             pipeline,
         };
         model.check()?;
-        Ok(model)
+        // Last: what is wrong with a field says more than that something is.
+        let content = file.iter().map(|(name, tensor)| (name, tensor.data()));
+        match checksum::verify(&value, content) {
+            Verdict::Differs { written, found } => Err(ModelError::Damaged { written, found }),
+            Verdict::Sound | Verdict::Unknown => Ok(model),
+        }
     }
 }
 
@@ -131,7 +140,7 @@ fn parts<'a>(network: &'a Network, parameters: &'a Parameters) -> [(&'a Layout, 
 }
 
 /// The version first: what a newer version wrote may not parse at all.
-fn parse_metadata(json: &str) -> Result<Metadata, ModelError> {
+fn parse_metadata(json: &str) -> Result<(Metadata, serde_json::Value), ModelError> {
     let wrong = |field: &str, reason: String| ModelError::Metadata {
         field: field.to_owned(),
         reason,
@@ -149,7 +158,9 @@ fn parse_metadata(json: &str) -> Result<Metadata, ModelError> {
             known: FORMAT_VERSION,
         });
     }
-    serde_json::from_value(value).map_err(|e| wrong("network or pipeline", e.to_string()))
+    let metadata =
+        Metadata::deserialize(&value).map_err(|e| wrong("network or pipeline", e.to_string()))?;
+    Ok((metadata, value))
 }
 
 fn check_tensor(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<(), ModelError> {

@@ -104,6 +104,17 @@ pub enum ModelError {
         /// NaN or an infinity.
         value: f32,
     },
+    /// Something is not what was written.
+    #[error(
+        "the model is damaged: its checksum is {written}, its content gives {found}, so some bytes are not those \
+         that were written. Copy it again from where it came from, or train it again"
+    )]
+    Damaged {
+        /// The checksum in the file.
+        written: String,
+        /// The one that its content gives.
+        found: String,
+    },
     /// The container could not be written.
     #[error("the model cannot be written: {0}")]
     Unwritable(String),
@@ -186,6 +197,18 @@ pub enum Error {
         /// Bytes needed.
         needed: u64,
         /// The smallest tile, or the one asked for, `[z, y, x]`.
+        tile: [usize; 3],
+    },
+    /// More memory than the system gives.
+    #[error(
+        "memory: predicting this volume with tiles of {tile:?} needs {}, which this computer does not give. \
+         Allow less memory or a smaller tile, so that smaller pieces are predicted, or give a smaller volume",
+        human_bytes(*needed)
+    )]
+    NotObtainable {
+        /// Bytes needed.
+        needed: u64,
+        /// The tile chosen, `[z, y, x]`.
         tile: [usize; 3],
     },
     /// The progress callback said stop.

@@ -14,6 +14,8 @@ mod model;
 
 mod bytes;
 
+pub mod checksum;
+
 mod fit;
 
 mod reach;

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use unet3d_kernels::Threads;
+use unet3d_kernels::{Threads, is_obtainable};
 use unet3d_unet::{Engine, Executor, Mode, Plan, Profile};
 use unet3d_volume::place::Turn;
 use unet3d_volume::{Image, Label};
@@ -154,6 +154,13 @@ pub fn predict_before(
     check_samples(image)?;
     let shape = image.geometry.shape;
     let tiling = Tiling::new(model, shape, options, threads)?;
+    let needed = tiling.peak_bytes().saturating_sub(options.held_bytes);
+    if !is_obtainable(needed) {
+        return Err(Error::NotObtainable {
+            needed,
+            tile: tiling.input_shape(),
+        });
+    }
     let plan = Plan::new(
         &model.network,
         1,

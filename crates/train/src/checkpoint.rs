@@ -10,9 +10,11 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
+use unet3d_predict::checksum::{self, Verdict};
 use unet3d_unet::Parameters;
+use unet3d_volume::atomic::write_bytes;
+use unet3d_volume::read_file;
 
-use crate::folder::write_atomically;
 use crate::trainer::State;
 use crate::{Error, TrainConfig, Validation};
 
@@ -73,21 +75,27 @@ impl Checkpoint {
     /// # Errors
     /// When the disk refuses; the previous checkpoint then stays.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let unwritable = |e: &dyn std::fmt::Display| Error::file(path, e.to_string());
-        let header = serde_json::to_string(&self.header).map_err(|e| unwritable(&e))?;
+        Ok(write_bytes(path, &self.clone().into_bytes()?)?)
+    }
+
+    /// The checkpoint as the bytes of a safetensors file. Gives the state's memory
+    /// back on the way: a run has three copies of it in its forecast, no fourth.
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Error> {
+        let unwritable = |e: &dyn std::fmt::Display| Error::Data(format!("checkpoint: {e}"));
         let tensors = [
-            ("parameters", bytes(&self.state.parameters.values)),
-            ("running", bytes(&self.state.parameters.running)),
-            ("optimizer", bytes(&self.state.optimizer)),
+            ("parameters", bytes(self.state.parameters.values)),
+            ("running", bytes(self.state.parameters.running)),
+            ("optimizer", bytes(self.state.optimizer)),
         ];
         let mut views = Vec::with_capacity(tensors.len());
         for (name, bytes) in &tensors {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
             views.push((*name, view.map_err(|e| unwritable(&e))?));
         }
+        let content = tensors.iter().map(|(name, bytes)| (*name, &bytes[..]));
+        let header = checksum::sign(&self.header, content).map_err(|e| unwritable(&e))?;
         let metadata = HashMap::from([(KEY.to_owned(), header)]);
-        let file = safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(&e))?;
-        write_atomically(path, &file)
+        safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(&e))
     }
 
     /// Reads a checkpoint.
@@ -95,10 +103,11 @@ impl Checkpoint {
     /// # Errors
     /// When the file is not one of this program's, damaged, or of a newer version.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = std::fs::read(path).map_err(Error::reading(path))?;
+        let file = read_file(path).map_err(Error::reading(path))?;
         let damaged = |problem: String| {
             let problem = format!(
-                "{problem}. The checkpoint is damaged or not one; the models beside it may still be good"
+                "{problem}. The checkpoint is damaged or not one: copy it again if there is a copy. \
+                 The models beside it may still be good"
             );
             Error::file(path, problem)
         };
@@ -119,8 +128,14 @@ impl Checkpoint {
             );
             return Err(Error::file(path, problem));
         }
-        let header: Header = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
         let tensors = SafeTensors::deserialize(&file).map_err(|e| damaged(e.to_string()))?;
+        let content = tensors.iter().map(|(name, tensor)| (name, tensor.data()));
+        if let Verdict::Differs { written, found } = checksum::verify(&version, content) {
+            return Err(damaged(format!(
+                "its checksum is {written}, its content gives {found}: some bytes are not those that were written"
+            )));
+        }
+        let header: Header = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
         let tensor = |name: &str| {
             let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
             match tensor.dtype() {
@@ -142,7 +157,7 @@ impl Checkpoint {
     }
 }
 
-fn bytes(values: &[f32]) -> Vec<u8> {
+fn bytes(values: Vec<f32>) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong between a data set and a model, said so that the person
 //! who caused it can mend it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Anything that training or filling refuses.
@@ -90,13 +91,16 @@ pub enum Error {
         /// Why it could not.
         source: Box<Error>,
     },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] unet3d_volume::atomic::WriteError),
     /// Reading or writing failed.
     #[error("{}: {source}. {advice}", path.display())]
     Io {
         /// Which file.
         path: PathBuf,
         /// What the operating system says.
-        source: std::io::Error,
+        source: io::Error,
         /// What to do.
         advice: &'static str,
     },
@@ -128,23 +132,43 @@ impl Error {
         }
     }
 
-    pub(crate) fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        Self::io(path, "Does it exist, and may you read it?")
+    /// Whether it is about a file or folder that the message names.
+    pub fn names_its_file(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Io { .. } | Self::Write(_))
     }
 
-    pub(crate) fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        Self::io(
-            path,
-            "Does the folder exist, may you write there, is the disk full?",
-        )
+    pub(crate) fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::io(path, |error| match error.kind() {
+            io::ErrorKind::NotFound => "Check the spelling of the path",
+            io::ErrorKind::PermissionDenied => "Check its permissions and those of its folder",
+            io::ErrorKind::IsADirectory | io::ErrorKind::Unsupported => "Give the name of a file",
+            io::ErrorKind::InvalidData => "Save it as UTF-8 text",
+            io::ErrorKind::OutOfMemory => "It is larger than the memory: is it the right file?",
+            _ => "Check the path and the disk",
+        })
     }
 
-    fn io(path: &Path, advice: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::io(path, |error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "The disk is full: free some space or choose another folder"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "Check the permissions of the folder, or choose another one"
+            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "A file stands where a folder should be: choose another path"
+            }
+            _ => "Does the folder exist, may you write there, is the disk full?",
+        })
+    }
+
+    fn io(path: &Path, advice: fn(&io::Error) -> &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {
             path,
+            advice: advice(&source),
             source,
-            advice,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::estimate::Estimate;
 use crate::evidence::Evidence;
 use crate::hold_out::why_none;
 use crate::interpolated::score_beside;
-use crate::run::{Outcome, RunData, Sitting, run_then};
+use crate::run::{Outcome, Rescued, RunData, Sitting, run_then};
 use crate::validate::HeldOut;
 use crate::{
     Budget, Case, Error, LossConfig, Observer, StepRecord, TrainConfig, Validation, hold_out_slices,
@@ -99,6 +99,8 @@ pub struct FillResult {
     pub training_s: f64,
     /// Why the result may be poor, in words.
     pub warnings: Vec<String>,
+    /// Where the run is, where its folder could not take its end.
+    pub rescued: Option<Rescued>,
 }
 
 /// Fills a volume. An observer that says stop ends the training; the volume is
@@ -202,6 +204,7 @@ pub fn fill(
         steps,
         stopped,
         elapsed_s,
+        rescued,
         ..
     } = run_then(
         &config.train,
@@ -287,6 +290,7 @@ pub fn fill(
         stopped,
         training_s: elapsed_s,
         warnings,
+        rescued,
     })
 }
 

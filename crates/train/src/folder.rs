@@ -1,4 +1,4 @@
-//! A run folder, and files that are there whole or not at all.
+//! A run folder: its files, and whether a run can begin or go on there.
 //!
 //! | file | what |
 //! |---|---|
@@ -8,27 +8,31 @@
 //! | `checkpoint.safetensors` | what resuming needs |
 //! | `best.unet3d.safetensors` | the model with the best validation |
 //! | `last.unet3d.safetensors` | the model at the last checkpoint or the end |
+//! | `.lock` | while a run is writing: keeps others out |
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::lock::Lock;
 
-/// The files of a run.
-#[derive(Clone, Debug)]
+/// The files of a run, locked for whoever holds this.
+#[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
+    lock: Lock,
 }
 
 impl RunFolder {
     /// A new run in `path`, which is made where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(path).map_err(Error::writing(path))?;
+        refuse_file(path)?;
         let folder = Self {
             path: path.to_path_buf(),
+            lock: Lock::take(path)?,
         };
-        if folder.checkpoint().exists() {
+        if holds_a_run(path) {
             return Err(Error::file(
                 path,
                 "the folder holds a run already. Resume it, or choose another folder",
@@ -39,20 +43,33 @@ impl RunFolder {
 
     /// The run in `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let folder = Self {
+        check_resumable(path)?;
+        Ok(Self {
             path: path.to_path_buf(),
-        };
-        if !folder.config().is_file() {
-            return Err(Error::file(
-                path,
-                "there is no run to resume: config.toml is missing. Was the folder named rightly?",
-            ));
+            lock: Lock::take(path)?,
+        })
+    }
+
+    /// Makes the folder again where it has vanished. True where it had: then
+    /// nothing that is in it now is this run's.
+    pub(crate) fn make_again(&mut self) -> Result<bool, Error> {
+        if self.lock.holds() {
+            return Ok(false);
         }
-        Ok(folder)
+        self.lock = Lock::take(&self.path)?;
+        Ok(true)
+    }
+
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
+        config(&self.path)
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -60,7 +77,7 @@ impl RunFolder {
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoint.safetensors")
+        checkpoint(&self.path)
     }
 
     pub(crate) fn best(&self) -> PathBuf {
@@ -72,38 +89,65 @@ impl RunFolder {
     }
 }
 
-/// Writes a file under another name, has it on the disk, then renames it: after
-/// a power failure the file is the old one or the new one.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.part"));
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync_folder(path.parent().unwrap_or(Path::new("")))
-    };
-    write().map_err(|source| {
-        // Nothing half-written stays; if removing fails too, the first error counts.
-        let _ = fs::remove_file(&temporary);
-        Error::writing(path)(source)
-    })
+pub(crate) fn config(run: &Path) -> PathBuf {
+    run.join("config.toml")
 }
 
-/// Has the new name on the disk as well.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
-    File::open(folder)?.sync_all()
+pub(crate) fn checkpoint(run: &Path) -> PathBuf {
+    run.join("checkpoint.safetensors")
 }
 
-/// Elsewhere folders cannot be opened as files; renaming is as safe as the
-/// system makes it.
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
+/// Whether a folder holds a run that has saved anything.
+pub fn holds_a_run(folder: &Path) -> bool {
+    // Also a link that leads nowhere: it stands for a run elsewhere.
+    checkpoint(folder).symlink_metadata().is_ok()
+}
+
+/// Refuses a folder in which there is nothing to go on with, for the reason that
+/// there is.
+///
+/// # Errors
+/// Names the folder, what is there instead, and what to do.
+pub fn check_resumable(folder: &Path) -> Result<(), Error> {
+    let found = match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let problem =
+                "there is no such folder, so there is no run to resume. Check the spelling";
+            return Err(Error::file(folder, problem));
+        }
+        found => found.map_err(Error::reading(folder))?,
+    };
+    if !found.is_dir() {
+        let problem = "this is a file, a run to resume is a folder. Give the folder of the run";
+        return Err(Error::file(folder, problem));
+    }
+    let mut entries = fs::read_dir(folder).map_err(Error::reading(folder))?;
+    if [config(folder), checkpoint(folder)]
+        .iter()
+        .any(|file| file.symlink_metadata().is_ok())
+    {
+        return Ok(());
+    }
+    let problem = match entries.next() {
+        None => {
+            "the folder is empty, there is no run to resume. \
+             Begin one there without resuming, or check the spelling"
+        }
+        Some(_) => {
+            "there is no run to resume: the folder has neither config.toml nor checkpoint.safetensors. \
+             Was the folder named rightly?"
+        }
+    };
+    Err(Error::file(folder, problem))
+}
+
+/// A run needs a folder.
+fn refuse_file(path: &Path) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Err(Error::file(
+            path,
+            "a file stands there, a run needs a folder. Choose another name",
+        )),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@
 //! the peak and how validations choose their tiles, or the refusal of a run that
 //! could not come to its end: better now than after hours of training.
 
-use unet3d_kernels::Threads;
+use unet3d_kernels::{Threads, is_obtainable};
 use unet3d_predict::{Model, Options, Pipeline, Tiling};
 use unet3d_unet::{Engine, Mode, NOMINAL_THREADS, Network, Parameters, Plan};
 
@@ -73,6 +73,8 @@ pub(crate) fn forecast(
             ),
         ));
     }
+    // Before anything of the network's size is made. The data are there already.
+    obtainable(needed - needs.data_bytes)?;
     let model = stand_in(config, network, &cases[0]);
     let mut forecast = Forecast {
         needs,
@@ -122,7 +124,7 @@ pub(crate) fn forecast(
         prediction_bytes = prediction_bytes.max(bytes.saturating_sub(needed));
     }
     forecast.needs.prediction_bytes = prediction_bytes;
-    obtainable(forecast.needs.peak_bytes())?;
+    obtainable(forecast.needs.peak_bytes() - needs.data_bytes)?;
     Ok(forecast)
 }
 
@@ -223,19 +225,16 @@ pub(crate) fn stand_in(config: &TrainConfig, network: &Network, case: &Case) -> 
     }
 }
 
-/// Asks the system for as much memory and gives it back untouched: where even
-/// that is refused, the run would be ended by the system later on.
+/// Refuses what the system would refuse later on, when that ends the program.
 fn obtainable(bytes: u64) -> Result<(), Error> {
-    let asked = usize::try_from(bytes)
-        .ok()
-        .and_then(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).ok());
-    asked.ok_or_else(|| {
-        Error::Data(format!(
+    match is_obtainable(bytes) {
+        true => Ok(()),
+        false => Err(Error::Data(format!(
             "memory: the run needs {}, which this computer does not have. \
-             Take a smaller patch or batch, or leave them out and give the memory that may be taken",
+             Take a smaller patch, batch or network, or leave patch and batch out and give the memory that may be taken",
             mib(bytes)
-        ))
-    })
+        ))),
+    }
 }
 
 fn refusal(given: u64, problem: String) -> Error {

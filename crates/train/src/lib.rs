@@ -45,7 +45,11 @@ pub mod checkpoint;
 
 pub mod log;
 
+pub mod lock;
+
 mod folder;
+
+mod keeper;
 
 pub mod run;
 

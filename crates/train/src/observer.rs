@@ -27,6 +27,9 @@ pub trait Observer {
         ControlFlow::Continue(())
     }
 
+    /// Something that a person should know; the run goes on.
+    fn noted(&mut self, _what: &str) {}
+
     /// A file was written whole.
     fn saved(&mut self, _path: &Path) {}
 

@@ -181,7 +181,7 @@ fn nearest_legal(network: &Network, axis: usize, size: usize) -> usize {
 }
 
 fn is_legal(network: &Network, axis: usize, size: usize) -> bool {
-    network.legal_size(axis, size) == size
+    network.is_legal(axis, size)
 }
 
 /// What the network's convolutions take away along each axis.

@@ -10,16 +10,22 @@ use unet3d_metrics::Report;
 use unet3d_predict::{Model, Options, Pipeline};
 use unet3d_unet::{Engine, Profile};
 use unet3d_volume::Orientation;
+use unet3d_volume::text;
 
 use crate::checkpoint::Checkpoint;
-use crate::dataset::{CaseFiles, SPLIT_FILE, write_split};
+use crate::dataset::CaseFiles;
 use crate::fingerprint::fingerprint;
-use crate::folder::{RunFolder, write_atomically};
+use crate::folder::{self, RunFolder};
 use crate::forecast::{Means, forecast};
-use crate::log::{Line, Log};
+use crate::keeper::{Keeper, State};
+use crate::lock::Lock;
+use crate::log::{Found, Line};
 use crate::trainer::classes_of;
 use crate::validate::{HeldOut, validate};
 use crate::{Case, Error, Observer, Progress, StepRecord, TrainConfig, Trainer, Validation};
+
+pub use crate::folder::{check_resumable, holds_a_run};
+pub use crate::keeper::Rescued;
 
 /// What a run learns from.
 #[derive(Clone, Debug)]
@@ -80,6 +86,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// Duration of the training, interruptions left out.
     pub elapsed_s: f64,
+    /// Where the last state is, where the run folder could not take it.
+    pub rescued: Option<Rescued>,
     /// Where the time went in this sitting, where asked for.
     pub profile: Option<Profile>,
 }
@@ -87,8 +95,9 @@ pub struct Outcome {
 /// Trains until the budget is spent or the observer says stop.
 ///
 /// # Errors
-/// When configuration and data do not go together, the loss is no longer
-/// finite, or a file cannot be written.
+/// When configuration and data do not go together, another run writes in the
+/// folder, it cannot be written at the beginning, or the loss is no longer finite.
+/// A disk that fails later ends no run: see [`Outcome::rescued`].
 pub fn run(
     config: &TrainConfig,
     data: RunData,
@@ -115,11 +124,23 @@ pub(crate) fn run_then(
 /// The configuration of the run in a folder, to resume it with.
 ///
 /// # Errors
-/// When there is no run, or its configuration cannot be read.
+/// When there is no run, somebody is writing it, or its configuration cannot be
+/// read.
 pub fn config_of(folder: &Path) -> Result<TrainConfig, Error> {
-    let path = RunFolder::open(folder)?.config();
-    let text = unet3d_volume::text::read(&path)?;
-    TrainConfig::from_toml(&text.with_plain_lines(), &path)
+    check_resumable(folder)?;
+    Lock::check_free(folder)?;
+    let (path, checkpoint) = (folder::config(folder), folder::checkpoint(folder));
+    if path.symlink_metadata().is_err() {
+        // The checkpoint holds it as well.
+        return Ok(Checkpoint::read(&checkpoint)?.header.config);
+    }
+    let text = text::read(&path)?;
+    TrainConfig::from_toml(&text.with_plain_lines(), &path).map_err(|error| match holds_a_run(folder) {
+        true => Error::Data(format!(
+            "{error}\nThe checkpoint beside it holds the configuration too: remove config.toml to go on from there"
+        )),
+        false => error,
+    })
 }
 
 struct Run {
@@ -128,8 +149,8 @@ struct Run {
     /// How held-out data are predicted.
     options: Options,
     record: serde_json::Value,
-    folder: Option<RunFolder>,
-    log: Option<Log>,
+    /// Whoever keeps the run on the disk, if anybody does.
+    keeper: Option<Keeper>,
     curve: Vec<StepRecord>,
     validations: Vec<Validation>,
     report: Option<Report>,
@@ -150,6 +171,15 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Self, Error> {
         let started = Instant::now();
+        // First of all: two runs in one folder would ruin each other.
+        let folder = match (&sitting.folder, sitting.resume) {
+            (None, _) => None,
+            (Some(path), true) => Some(RunFolder::open(path)?),
+            (Some(path), false) => Some(RunFolder::create(path)?),
+        };
+        if let Some(note) = folder.as_ref().and_then(|folder| folder.lock().note()) {
+            observer.noted(note);
+        }
         config.check()?;
         let cases: Arc<[Case]> = data.training.into();
         let classes = classes_of(&cases)?;
@@ -177,8 +207,7 @@ impl Run {
             held_out: data.held_out,
             options: forecast.validation,
             record: serde_json::json!({ "about": data.record, "content": content }),
-            folder: None,
-            log: None,
+            keeper: None,
             curve: Vec::new(),
             validations: Vec::new(),
             report: None,
@@ -187,28 +216,23 @@ impl Run {
             earlier_s: 0.0,
             first_step: 0,
         };
-        if let Some(path) = &sitting.folder {
-            let folder = match sitting.resume {
-                true => RunFolder::open(path)?,
-                false => RunFolder::create(path)?,
-            };
-            if folder.checkpoint().exists() {
+        if let Some(folder) = folder {
+            let has_checkpoint = holds_a_run(folder.path());
+            if has_checkpoint {
                 run.restore(&folder.checkpoint())?;
             }
-            let config = run.trainer.config().to_toml()?;
-            write_atomically(&folder.config(), config.as_bytes())?;
-            if !data.split.is_empty() {
-                write_split(&data.split, &path.join(SPLIT_FILE))?;
+            let steps = run.trainer.steps();
+            let Found { curve, note } = Found::read(&folder.log(), steps)?;
+            if let Some(note) = note {
+                observer.noted(&note);
             }
-            let (log, lines) = Log::open(&folder.log(), run.trainer.steps(), &run.validations)?;
-            run.curve = lines
-                .into_iter()
-                .filter_map(|line| match line {
-                    Line::Step(record) => Some(record),
-                    Line::Validation(_) => None,
-                })
-                .collect();
-            (run.folder, run.log) = (Some(folder), Some(log));
+            run.curve = curve;
+            let config = run.trainer.config().to_toml()?;
+            let mut keeper = Keeper::new(folder, config, data.split, &run.curve, &run.validations)?;
+            if has_checkpoint {
+                keeper.has_saved(steps);
+            }
+            run.keeper = Some(keeper);
         }
         Ok(run)
     }
@@ -230,7 +254,7 @@ impl Run {
             let unscored = self.validations.last().is_none_or(|v| v.step < steps);
             if !stopped && unscored && (finished || due(config.validate_every, steps)) {
                 stopped |= self.validate(threads, observer)?;
-                self.save(observer)?;
+                self.checkpoint(observer)?;
             }
             if finished || stopped {
                 break;
@@ -238,13 +262,13 @@ impl Run {
             let progress = config.budget.progress(steps, elapsed_s);
             let record = self.trainer.step(threads, progress)?;
             stopped |= observer.step(&record, &self.progress()).is_break();
-            self.log_line(&Line::Step(record.clone()))?;
+            self.log_line(&Line::Step(record.clone()), observer);
             self.curve.push(record);
             if due(config.checkpoint_every, self.trainer.steps()) {
-                self.save(observer)?;
+                self.checkpoint(observer)?;
             }
         }
-        self.save(observer)?;
+        let rescued = self.save_last(observer)?;
         // Asked to stop when nothing was left to do, a run is complete.
         let steps = self.trainer.steps();
         let is_scored =
@@ -263,6 +287,7 @@ impl Run {
             held_out: self.held_out,
             prediction: self.options,
             stopped,
+            rescued,
         })
     }
 
@@ -282,33 +307,51 @@ impl Run {
         let before = before.fold(f64::NEG_INFINITY, f64::max);
         let best = score.is_some_and(|score| score > before);
         let validation = Validation::new(self.trainer.steps(), &report, best);
-        self.log_line(&Line::Validation(validation.clone()))?;
+        self.log_line(&Line::Validation(validation.clone()), observer);
         let stop = observer.validated(&validation).is_break();
         self.validations.push(validation);
         if best {
             self.best_report = Some(report.clone());
         }
         self.report = Some(report);
-        if let (Some(folder), true) = (&self.folder, best) {
+        if best && self.keeper.is_some() {
             // The record now names this validation.
             let bytes = self.model()?.to_bytes()?;
-            write_atomically(&folder.best(), &bytes)?;
-            observer.saved(&folder.best());
+            if let Some(keeper) = &mut self.keeper {
+                keeper.best(&bytes, observer);
+            }
         }
         Ok(stop)
     }
 
-    /// Writes model and checkpoint, in this order: a checkpoint never speaks of
-    /// files that are not there yet.
-    fn save(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        if let Some(log) = &mut self.log {
-            log.sync()?;
+    /// Saves what there is. A disk that refuses ends no training.
+    fn checkpoint(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        if let Some(mut keeper) = self.keeper.take() {
+            let (model, checkpoint) = self.bytes()?;
+            if let Err(error) = keeper.save(&self.state(&model, &checkpoint), observer) {
+                keeper.put_off(&error, observer);
+            }
+            self.keeper = Some(keeper);
         }
-        write_atomically(&folder.last(), &self.model()?.to_bytes()?)?;
-        observer.saved(&folder.last());
+        Ok(())
+    }
+
+    /// Saves the last state, elsewhere where the folder does not take it.
+    fn save_last(&mut self, observer: &mut dyn Observer) -> Result<Option<Rescued>, Error> {
+        let Some(mut keeper) = self.keeper.take() else {
+            return Ok(None);
+        };
+        let (model, checkpoint) = self.bytes()?;
+        let state = self.state(&model, &checkpoint);
+        let saved = keeper.save(&state, observer);
+        Ok(saved
+            .err()
+            .map(|error| keeper.rescue(&state, &error, observer)))
+    }
+
+    /// Model and checkpoint as bytes.
+    fn bytes(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let model = self.model()?.to_bytes()?;
         let checkpoint = Checkpoint::new(
             self.trainer.state(),
             self.trainer.config().clone(),
@@ -316,9 +359,17 @@ impl Run {
             self.validations.clone(),
             self.elapsed_s(),
         );
-        checkpoint.write(&folder.checkpoint())?;
-        observer.saved(&folder.checkpoint());
-        Ok(())
+        Ok((model, checkpoint.into_bytes()?))
+    }
+
+    fn state<'a>(&'a self, model: &'a [u8], checkpoint: &'a [u8]) -> State<'a> {
+        State {
+            steps: self.trainer.steps(),
+            model,
+            checkpoint,
+            curve: &self.curve,
+            validations: &self.validations,
+        }
     }
 
     fn restore(&mut self, path: &Path) -> Result<(), Error> {
@@ -352,10 +403,9 @@ impl Run {
         Ok(())
     }
 
-    fn log_line(&mut self, line: &Line) -> Result<(), Error> {
-        match &mut self.log {
-            Some(log) => log.append(line),
-            None => Ok(()),
+    fn log_line(&mut self, line: &Line, observer: &mut dyn Observer) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.line(line, observer);
         }
     }
 

@@ -101,6 +101,21 @@ fn default_epsilon() -> f32 {
     1e-5
 }
 
+/// Levels of a network at most: 16 halve a volume of 32768 voxels to one, more
+/// than any volume has along an axis.
+pub const MOST_LEVELS: usize = 16;
+
+/// Channels of one value at most, a hundred times those of the widest U-Nets in
+/// use: with all other limits, sizes then never leave the range of numbers.
+pub const MOST_CHANNELS: usize = 1 << 16;
+
+/// Classes at most: a label is one byte, one value of which means unlabeled.
+pub const MOST_CLASSES: usize = 255;
+
+/// Parameters of a network at most: 8 GiB, of which training needs four times as
+/// much.
+pub const MOST_PARAMETERS: usize = 1 << 31;
+
 /// Why a configuration describes no network.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("network configuration: {field} is {found}, must be {rule}")]
@@ -120,14 +135,17 @@ impl UNetConfig {
     /// Names the first field whose value is not allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |field: String, found: String, rule| Err(ConfigError { field, found, rule });
-        if self.in_channels == 0 {
-            return fail("in_channels".into(), "0".into(), "at least 1");
+        if !is_width(self.in_channels) {
+            let found = self.in_channels.to_string();
+            return fail("in_channels".into(), found, WIDTHS);
         }
-        if self.classes == 0 {
-            return fail("classes".into(), "0".into(), "at least 1");
+        if !(1..=MOST_CLASSES).contains(&self.classes) {
+            let rule = "from 1 to 255, as a label is one byte";
+            return fail("classes".into(), self.classes.to_string(), rule);
         }
-        if self.levels.is_empty() {
-            return fail("levels".into(), "empty".into(), "at least one level");
+        if !(1..=MOST_LEVELS).contains(&self.levels.len()) {
+            let found = format!("a list of {}", self.levels.len());
+            return fail("levels".into(), found, "from 1 to 16 levels");
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return fail(
@@ -150,19 +168,15 @@ impl UNetConfig {
         }
         for (l, level) in self.levels.iter().enumerate() {
             let lowest = l + 1 == self.levels.len();
-            if level.down.contains(&0) {
+            if !level.down.iter().all(|c| is_width(*c)) {
                 return fail(
                     format!("levels[{l}].down"),
                     format!("{:?}", level.down),
-                    "at least 1 each",
+                    WIDTHS,
                 );
             }
-            if !lowest && level.up.contains(&0) {
-                return fail(
-                    format!("levels[{l}].up"),
-                    format!("{:?}", level.up),
-                    "at least 1 each",
-                );
+            if !lowest && !level.up.iter().all(|c| is_width(*c)) {
+                return fail(format!("levels[{l}].up"), format!("{:?}", level.up), WIDTHS);
             }
             if level.kernel.iter().any(|k| *k != 1 && *k != 3) {
                 return fail(
@@ -180,5 +194,83 @@ impl UNetConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// What [`is_width`] asks.
+const WIDTHS: &str = "from 1 to 65536 channels";
+
+fn is_width(channels: usize) -> bool {
+    (1..=MOST_CHANNELS).contains(&channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Network, Preset};
+
+    #[test]
+    fn sizes_beyond_all_reason_are_refused_by_name() {
+        type Spoil = fn(&mut UNetConfig, usize);
+        let spoils: [(&str, Spoil); 5] = [
+            ("in_channels", |c, n| c.in_channels = n),
+            ("classes", |c, n| c.classes = n),
+            ("levels[0].down", |c, n| c.levels[0].down[1] = n),
+            ("levels[2].down", |c, n| c.levels[2].down[0] = n),
+            ("levels[1].up", |c, n| c.levels[1].up[2] = n),
+        ];
+        for (field, spoil) in spoils {
+            for n in [0, MOST_CHANNELS + 1, 1 << 31, 1 << 32, 1 << 63, usize::MAX] {
+                let mut config = UNetConfig::preset(Preset::Small, 1, 2);
+                spoil(&mut config, n);
+                let error = Network::new(config).unwrap_err();
+                assert_eq!(error.field, field);
+                assert!(error.found.contains(&n.to_string()), "{error}");
+            }
+        }
+        // What the lowest level does not use may be anything.
+        let mut config = UNetConfig::preset(Preset::Small, 1, 2);
+        config.levels[2].up = [0, usize::MAX, 1 << 40];
+        config.levels[2].pool = [0, usize::MAX, 7];
+        assert!(Network::new(config).is_ok());
+    }
+
+    #[test]
+    fn the_parameters_of_all_layers_together_are_bounded() {
+        let mut config = UNetConfig::preset(Preset::Small, 1, 2);
+        config.levels[1].down = [MOST_CHANNELS; 2];
+        let error = Network::new(config).unwrap_err();
+        assert!(error.to_string().contains("parameters"), "{error}");
+        assert!(error.rule.contains(&MOST_PARAMETERS.to_string()), "{error}");
+    }
+
+    #[test]
+    fn many_levels_answer_at_once() {
+        let with = |levels: usize, padding| {
+            let mut config = UNetConfig::preset(Preset::Small, 1, 2);
+            let level = Level {
+                down: [1; 2],
+                up: [1; 3],
+                ..config.levels[0].clone()
+            };
+            config.levels = vec![level; levels];
+            config.padding = padding;
+            Network::new(config)
+        };
+        for levels in [MOST_LEVELS + 1, 72, 5000] {
+            let error = with(levels, Padding::Same).unwrap_err();
+            assert_eq!(error.field, "levels");
+            assert!(error.found.contains(&levels.to_string()), "{error}");
+        }
+        for padding in [Padding::Same, Padding::Valid] {
+            let network = with(MOST_LEVELS, padding).unwrap();
+            let smallest = network.legal_size(0, 1);
+            assert!(smallest >= 1 << 15 && network.is_legal(0, smallest));
+            // No size is beyond the search for the nearest.
+            for size in [0, 1, smallest + 1, 1 << 40, 1 << 62, usize::MAX] {
+                let _ = network.output_shape([size, smallest, smallest]);
+                let _ = network.legal_size(0, size);
+            }
+        }
     }
 }

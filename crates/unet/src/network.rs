@@ -3,7 +3,7 @@
 use rand::Rng;
 use unet3d_kernels::random::{Stream, generator};
 
-use crate::config::{ConfigError, Padding, UNetConfig};
+use crate::config::{ConfigError, MOST_PARAMETERS, Padding, UNetConfig};
 use crate::graph::Graph;
 use crate::layout::{Kind, Layout};
 
@@ -58,6 +58,14 @@ impl Network {
     /// When the configuration describes no network.
     pub fn new(config: UNetConfig) -> Result<Self, ConfigError> {
         let graph = Graph::new(&config)?;
+        let parameters = graph.layout.len();
+        if parameters > MOST_PARAMETERS {
+            return Err(ConfigError {
+                field: "the number of parameters of all levels".into(),
+                found: parameters.to_string(),
+                rule: "at most 2147483648; take fewer channels or levels",
+            });
+        }
         Ok(Self { config, graph })
     }
 
@@ -147,10 +155,17 @@ impl Network {
     /// The smallest legal input size along an axis that is at least `at_least`.
     pub fn legal_size(&self, axis: usize, at_least: usize) -> usize {
         // Legal sizes recur with the product of the poolings, from the
-        // network's shrinkage on: the search always ends.
-        (at_least.max(1)..)
-            .find(|n| self.output_size(axis, *n).is_some())
+        // network's shrinkage on: the search always ends. What is larger than
+        // any volume is refused elsewhere.
+        const MOST: usize = 1 << 40;
+        (at_least.clamp(1, MOST)..2 * MOST)
+            .find(|n| self.is_legal(axis, *n))
             .unwrap_or(at_least)
+    }
+
+    /// Whether an input may have this size along an axis.
+    pub fn is_legal(&self, axis: usize, size: usize) -> bool {
+        self.output_size(axis, size).is_some()
     }
 
     /// Output size along one axis, `None` where `n` is not legal.

@@ -26,6 +26,10 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A file or folder could not be written.
+    #[error(transparent)]
+    Write(#[from] crate::atomic::WriteError),
+
     /// A file says something that is wrong, or that is not supported.
     #[error("{}: {field} is {found}, {rule}. {advice}", .path.display())]
     Field {

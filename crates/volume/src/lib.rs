@@ -7,8 +7,11 @@
 //! Arrays are `[z, y, x]`, several channels `[c, z, y, x]`, spacing in mm in
 //! the same order.
 
+pub mod atomic;
 mod error;
 mod filled;
+mod plain_file;
+
 mod format;
 pub mod name;
 mod samples;
@@ -39,6 +42,7 @@ pub use labels::{Annotated, Class, Label, LabelScheme, Labels};
 pub use normalise::{Normalise, Padding};
 pub use phantom::Phantom;
 pub use place::Orientation;
+pub use plain_file::{read_file, read_text};
 pub use samples::{NumberType, Samples};
 pub use scaling::Scaling;
 pub use volume::{Forms, Geometry, Image, Volume};

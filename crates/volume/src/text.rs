@@ -38,7 +38,7 @@ impl Text {
 /// breaks the rules of the encoding that its first bytes state. The message names
 /// the encoding.
 pub fn read(path: &Path) -> Result<Text, Error> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    let bytes = crate::read_file(path).map_err(Error::io(path, "reading"))?;
     let (encoding, text) = decode(&bytes).map_err(|(encoding, found)| {
         Error::field(
             path,

@@ -12,9 +12,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use rand::Rng;
 use serde_json::{Value, json};
-use unet3d_kernels::Threads;
 use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::random::{Stream, generator};
+use unet3d_kernels::{Threads, is_obtainable};
 use unet3d_predict::DEFAULT_MEMORY_BYTES;
 use unet3d_train::loss::CrossEntropyDice;
 use unet3d_train::optimizer::{MomentumForm, Optimizer, clear, clip_norm};
@@ -217,10 +217,8 @@ impl Bench {
                 console::bytes(needed)
             );
         }
-        let asked = usize::try_from(needed).ok();
-        let obtained = asked.and_then(|n| Vec::<u8>::new().try_reserve_exact(n).ok());
         ensure!(
-            obtained.is_some(),
+            is_obtainable(needed),
             "memory: a training step of this size needs {}, which this computer does not have. Take a smaller --size or --batch.",
             console::bytes(needed)
         );

@@ -1,15 +1,15 @@
 //! `demo`: the whole fill job on a volume that is made up, so that its truth
 //! is known everywhere.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use unet3d_train::lock::Lock;
 use unet3d_train::run::Sitting;
 use unet3d_train::{Budget, FillConfig, TrainConfig};
 use unet3d_volume::labels::evenly_spaced;
-use unet3d_volume::{Annotated, LabelScheme, Phantom};
+use unet3d_volume::{Annotated, LabelScheme, Phantom, read_file};
 
 use super::End;
 use crate::arguments::{Json, Machine};
@@ -75,7 +75,7 @@ impl Demo {
     /// Refuses a folder where files would be replaced that no demo wrote. A demo
     /// that ran to its end is known by its report.
     fn spare_files_of_others(&self) -> anyhow::Result<()> {
-        let report = fs::read(self.out.join(REPORT)).unwrap_or_default();
+        let report = read_file(&self.out.join(REPORT)).unwrap_or_default();
         if String::from_utf8_lossy(&report).contains(filling::PHANTOM_TITLE) {
             return Ok(());
         }
@@ -102,6 +102,8 @@ impl Demo {
         };
         let config = self.learning.settle(base, &self.machine)?;
         self.machine.engine()?;
+        let lock = Lock::take(&self.out)?;
+        lock.note().into_iter().for_each(|note| console.note(note));
         self.spare_files_of_others()?;
         output::check_folder(&self.out)?;
         let (image, truth) = Phantom::new(SHAPE, config.seed).build();

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
-use unet3d_train::run::{Sitting, config_of};
+use unet3d_train::run::Sitting;
 use unet3d_volume::place::{How, Outside, bring, place_slices};
 use unet3d_volume::{Annotated, LabelScheme, Labels, NumberType, Volume};
 
@@ -22,6 +22,7 @@ use crate::learning_flags::LearningFlags;
 use crate::listing::Item;
 use crate::model_file;
 use crate::output::{self, Planned};
+use crate::run_folder;
 
 /// Segment a whole volume from its few annotated slices
 #[derive(Args, Debug)]
@@ -106,10 +107,11 @@ impl Fill {
     fn plan(&self, console: Console) -> anyhow::Result<Filling> {
         self.machine.engine()?;
         let out = &self.out.out;
-        let base = match &self.run {
-            Some(run) if self.resume => config_of(run).context("--resume")?,
-            _ => FillConfig::default().train,
+        let begun = match &self.run {
+            Some(run) => run_folder::configuration(run, self.resume)?,
+            None => None,
         };
+        let base = begun.unwrap_or_else(|| FillConfig::default().train);
         let mut config = self.learning.settle(base, &self.machine)?;
         let inputs: [&Path; 2] = [&self.image, &self.labels];
         output::check_volume(out, &inputs, self.replace())?;

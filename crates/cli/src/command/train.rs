@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use unet3d_kernels::conv3d::Context;
 use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
-use unet3d_train::run::{RunData, Sitting, config_of};
+use unet3d_train::run::{RunData, Sitting};
 use unet3d_train::validate::HeldOut;
 use unet3d_train::{Case, Error, TrainConfig};
 use unet3d_unet::Engine;
@@ -27,6 +27,7 @@ use crate::output;
 use crate::profile_table;
 use crate::report::{self, of_training::Trained};
 use crate::results::Results;
+use crate::run_folder;
 use crate::watch::Watch;
 
 /// Learn from a set of annotated volumes
@@ -155,13 +156,17 @@ impl Train {
             };
             profile_table::print(profile, context, console);
         }
-        let run = self.out.display();
+        let rescue = outcome.rescued.as_ref();
+        let saved_in = rescue
+            .and_then(|r| r.folder.as_deref())
+            .unwrap_or(&self.out);
+        let run = saved_in.display();
         let stopped = outcome.stopped && interrupt.asked();
         if stopped {
             let resume = CommandLine::new("train")
                 .path(&self.data)
                 .word("-o")
-                .path(&self.out)
+                .path(saved_in)
                 .word("--resume");
             console.note(format_args!(
                 "Interrupted and saved. Go on with:\n    {resume}"
@@ -171,7 +176,7 @@ impl Train {
         if let Some(path) = &plan.report {
             let trained = Trained {
                 data: &self.data,
-                folder: &self.out,
+                folder: saved_in,
                 how_split: &plan.how_split,
                 config: &plan.config,
                 needs: watch.needs,
@@ -184,18 +189,20 @@ impl Train {
                 output::write_file(path, report::to_html(&page).as_bytes())
             });
         }
-        console.result(format_args!(
-            "Wrote {run}: the best and the last model, the log, the configuration{}.\n\
+        if rescue.is_none_or(|rescued| rescued.folder.is_some()) {
+            console.result(format_args!(
+                "Wrote {run}: the best and the last model, the log, the configuration{}.\n\
              Use it:\n    {}",
-            match &plan.report {
-                Some(path) if results.holds(path) =>
-                    format!("; and the report, {}", path.display()),
-                _ => String::new(),
-            },
-            CommandLine::new("predict")
-                .path(&self.out)
-                .words(["IMAGE", "-o", "OUT"])
-        ))?;
+                match &plan.report {
+                    Some(path) if results.holds(path) =>
+                        format!("; and the report, {}", path.display()),
+                    _ => String::new(),
+                },
+                CommandLine::new("predict")
+                    .path(saved_in)
+                    .words(["IMAGE", "-o", "OUT"])
+            ))?;
+        }
         let scored = outcome.report.as_ref().map(|r| &r.overall);
         console.json(&json!({
             "iterations": outcome.steps,
@@ -206,26 +213,23 @@ impl Train {
             "last": scored,
             "interrupted": stopped,
             "peak_bytes": watch.needs.map(|n| n.peak_bytes()),
-            "out": shown(&self.out),
+            "out": shown(saved_in),
             "report": plan.report.as_deref().filter(|path| results.holds(path)).map(shown),
         }))?;
-        results.finish()?;
+        let finished = results.finish();
+        if let Some(error) = rescue.map(run_folder::told) {
+            if finished.is_ok() {
+                return Err(error);
+            }
+            console.note(error);
+        }
+        finished?;
         Ok(if stopped { End::Interrupted } else { End::Done })
     }
 
     fn plan(&self, console: Console) -> anyhow::Result<Plan> {
-        let base = if self.resume {
-            config_of(&self.out).context("--resume")?
-        } else {
-            // Long before the data are read.
-            if holds_a_run(&self.out) {
-                bail!(
-                    "{}: the folder holds a run already. Go on with it (--resume), or choose another folder.",
-                    self.out.display()
-                );
-            }
-            TrainConfig::default()
-        };
+        // Long before the data are read.
+        let base = run_folder::configuration(&self.out, self.resume)?.unwrap_or_default();
         let mut config = self.learning.settle(base, &self.machine)?;
         let scheme = self.labels.scheme()?.or(config.labels.take());
         let mut data_set = match dataset::find(&self.data, scheme.as_ref()) {
@@ -377,11 +381,6 @@ pub(super) fn tell_notes<'a>(
     if let Some(sentence) = dataset::unoriented(cases) {
         console.note(format_args!("{}: {sentence}", data.display()));
     }
-}
-
-/// Whether a folder holds a run that has saved anything.
-fn holds_a_run(folder: &Path) -> bool {
-    folder.join("checkpoint.safetensors").exists()
 }
 
 /// The question which voxels are annotated, with the values of one label file.

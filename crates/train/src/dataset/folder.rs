@@ -24,7 +24,7 @@ use crate::Error;
 pub(super) fn describe(folder: &Path) -> Result<Description, Error> {
     let path = folder.join("dataset.json");
     let mut notes = Vec::new();
-    let json = match path.is_file() {
+    let json = match path.exists() {
         true => {
             let read = text::read(&path)?;
             notes.extend(read.note);

@@ -11,12 +11,12 @@ use std::path::Path;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use unet3d_kernels::random::{Stream, generator};
+use unet3d_volume::atomic::write_bytes;
 use unet3d_volume::text::{self, Text};
 
 use super::CaseFiles;
 use super::table::{self, Row};
 use crate::Error;
-use crate::folder::write_atomically;
 
 /// Tab-separated, with the columns case, subject and split.
 pub const SPLIT_FILE: &str = "split.tsv";
@@ -62,7 +62,7 @@ pub(super) fn settle(
     let path = folder.join(SPLIT_FILE);
     let (how, is_given) = if given {
         ("as the list of cases says".to_owned(), true)
-    } else if path.is_file() {
+    } else if path.exists() {
         notes.extend(read(cases, &path)?);
         (format!("as {SPLIT_FILE} says"), true)
     } else {
@@ -89,7 +89,7 @@ pub fn write_split(cases: &[CaseFiles], path: &Path) -> Result<(), Error> {
         let row = [&*case.name, subject, case.split.name()];
         text += &table::row(&row);
     }
-    write_atomically(path, text.as_bytes())
+    Ok(write_bytes(path, text.as_bytes())?)
 }
 
 fn read(cases: &mut [CaseFiles], path: &Path) -> Result<Option<String>, Error> {

@@ -64,8 +64,13 @@ pub fn learn(
         steps,
         stopped,
         elapsed_s,
+        rescued,
         ..
     } = run(config, data, sitting, threads, observer)?;
+    if let Some(rescued) = &rescued {
+        // The score counts here; what is rescued is for an interrupted run.
+        observer.noted(&rescued.to_string());
+    }
     if stopped {
         return Ok(None);
     }

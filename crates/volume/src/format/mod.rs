@@ -5,7 +5,6 @@
 //! content, then by its name; a path to be written by its name alone. What each
 //! format keeps and loses stands in docs/formats.md.
 
-mod atomic;
 mod budget;
 mod bytes;
 mod gzip;
@@ -22,7 +21,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::{Class, Error, NumberType, Volume};
+use crate::{Class, Error, NumberType, Volume, atomic};
 
 pub use nifti::Forms;
 

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use unet3d_metrics::{Report, Scores};
+use unet3d_volume::read_file;
 
 use super::method::Method;
 use crate::output;
@@ -91,7 +92,7 @@ impl Record {
     /// # Errors
     /// Where it cannot be read, or was made under another configuration.
     pub(super) fn read(path: &Path, configuration: &Value) -> anyhow::Result<Option<Self>> {
-        let bytes = match fs::read(path) {
+        let bytes = match read_file(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| format!("{}: cannot be read", path.display()))?,
         };
@@ -168,7 +169,7 @@ pub(super) const ABOUT: &str = "experiment.json";
 /// there is none, but a result.
 pub(super) fn check_folder(folder: &Path, about: &Value, results: &[&str]) -> anyhow::Result<()> {
     let path = &folder.join(ABOUT);
-    let bytes = match fs::read(path) {
+    let bytes = match read_file(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let stands = |name: &&&str| fs::symlink_metadata(folder.join(name)).is_ok();
             if let Some(name) = results.iter().find(stands) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use unet3d_train::experiment::Protocol;
+use unet3d_train::lock::Lock;
 use unet3d_train::{Case, Error, TrainConfig};
 
 use super::flags::Common;
@@ -66,6 +67,9 @@ pub(super) fn run(
     let threads = common.machine.start_threads()?;
     let background = common.background(&cases[0].labels.classes)?;
     let plan = Plan::new(&study, common.seeds, base, &cases, engine, &threads)?;
+    // Before anything is read or written: two experiments would mix their runs.
+    let lock = Lock::take(&common.out)?;
+    lock.note().into_iter().for_each(|note| console.note(note));
     let folder = common.out.join("runs");
     let about = common.out.join(record::ABOUT);
     record::check_folder(&common.out, &plan.about, &tables::FILES)?;

@@ -13,7 +13,6 @@
 //! voxels that a strategy did not annotate.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -23,6 +22,7 @@ use serde_json::json;
 use unet3d_metrics::{Confusion, Scores};
 use unet3d_predict::suggest::{SliceRef, Strategy, ranked, suggest_one_each};
 use unet3d_train::experiment::fingerprint;
+use unet3d_train::lock::Lock;
 use unet3d_train::run::Sitting;
 use unet3d_train::{Budget, Case, FillConfig, TrainConfig, fill};
 use unet3d_volume::labels::evenly_spaced;
@@ -165,6 +165,8 @@ impl Suggest {
     /// Where the volumes do not go together or a file cannot be written.
     pub(crate) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
+        let lock = Lock::take(&self.out)?;
+        lock.note().into_iter().for_each(|note| console.note(note));
         let mut setting = self.setting()?;
         let threads = self.machine.start_threads()?;
         let interrupt = Interrupt::listen()?;
@@ -259,7 +261,7 @@ impl Suggest {
         self.claim(&image, &truth, &config)?;
         let file = self.out.join(ROUNDS);
         let text = if file.exists() {
-            fs::read_to_string(&file)
+            unet3d_volume::read_text(&file)
                 .with_context(|| format!("{}: cannot be read", file.display()))?
         } else {
             String::new()

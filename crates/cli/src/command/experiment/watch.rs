@@ -108,6 +108,10 @@ impl Watch {
 }
 
 impl Observer for Watch {
+    fn noted(&mut self, what: &str) {
+        self.bar.note(format_args!("{}: {what}.", self.label));
+    }
+
     fn step(&mut self, step: &StepRecord, progress: &Share) -> ControlFlow<()> {
         let loss = step.loss.total;
         self.loss = match self.loss.is_finite() {

@@ -1,0 +1,50 @@
+//! Run folders as commands meet them: may a run begin or go on there, and where
+//! did it end.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use unet3d_train::TrainConfig;
+use unet3d_train::lock::Lock;
+use unet3d_train::run::{Rescued, config_of, holds_a_run};
+
+/// The configuration of the run in a folder that goes on, or `None` for a new one.
+/// Looked at long before the data are read; the run itself looks again.
+///
+/// # Errors
+/// Where no run can go on there, or a new one would meet what is there already.
+pub(crate) fn configuration(folder: &Path, resume: bool) -> anyhow::Result<Option<TrainConfig>> {
+    if resume {
+        return config_of(folder).map(Some).context("--resume");
+    }
+    if folder.is_file() {
+        bail!(
+            "{}: a file stands there, a run needs a folder. Give another name.",
+            folder.display()
+        );
+    }
+    Lock::check_free(folder)?;
+    if holds_a_run(folder) {
+        bail!(
+            "{}: the folder holds a run already. Go on with it (--resume), or choose another folder.",
+            folder.display()
+        );
+    }
+    Ok(None)
+}
+
+/// The error with which a run ends whose folder could not take its last state.
+pub(crate) fn told(rescued: &Rescued) -> anyhow::Error {
+    match &rescued.folder {
+        Some(folder) => anyhow!(
+            "{}. Nothing that was learned is lost: the whole run is in {} instead. \
+             Predict from there, or go on there with --resume.",
+            rescued.problem,
+            folder.display()
+        ),
+        None => anyhow!(
+            "{}. The run could not be saved anywhere else either. Free some space and train again.",
+            rescued.problem
+        ),
+    }
+}
