@@ -56,8 +56,16 @@ impl RunFolder {
         if self.lock.holds() {
             return Ok(false);
         }
-        self.lock = Lock::take(&self.path)?;
-        Ok(true)
+        let is_same = self.lock.is_same_folder();
+        let lock = Lock::take(&self.path)?;
+        if !is_same && holds_a_run(&self.path) {
+            return Err(Error::file(
+                &self.path,
+                "the folder was taken away, and another run is there now. It is left alone",
+            ));
+        }
+        self.lock = lock;
+        Ok(!is_same)
     }
 
     pub(crate) fn lock(&self) -> &Lock {

@@ -25,6 +25,8 @@ const ATTEMPTS: usize = 100;
 pub struct Lock {
     folder: PathBuf,
     file: File,
+    /// Which folder it is, whatever its name.
+    identity: Option<Identity>,
     /// Whether the folder was made for it.
     made_folder: bool,
     /// Why there is no lock, where the disk has none.
@@ -58,6 +60,7 @@ impl Lock {
                 .set_len(0)
                 .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
             return Ok(Self {
+                identity: fs::metadata(folder).ok().and_then(|m| identity(&m)),
                 folder: folder.to_path_buf(),
                 file,
                 made_folder,
@@ -90,6 +93,12 @@ impl Lock {
     /// removed, and another one made in its place.
     pub fn holds(&self) -> bool {
         is_at(&self.file, &self.folder.join(FILE))
+    }
+
+    /// Whether the folder at its path is still the same, be the lock gone or not.
+    pub(crate) fn is_same_folder(&self) -> bool {
+        let now = fs::metadata(&self.folder).ok();
+        self.identity.is_some() && now.and_then(|m| identity(&m)) == self.identity
     }
 }
 
@@ -150,20 +159,27 @@ fn busy(folder: &Path, file: &mut File) -> Error {
     )
 }
 
-/// Whether an open file is the one at a path.
+/// Disk and number of a file or folder on it.
+type Identity = (u64, u64);
+
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+fn identity(of: &fs::Metadata) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
-    let (Ok(a), Ok(b)) = (file.metadata(), path.symlink_metadata()) else {
-        return false;
-    };
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
+    Some((of.dev(), of.ino()))
 }
 
-/// Elsewhere the file is never removed, so there is only one.
 #[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
+fn identity(_: &fs::Metadata) -> Option<Identity> {
+    None
+}
+
+/// Whether an open file is the one at a path. Where that cannot be told the file
+/// is never removed, so there is only one.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), path.symlink_metadata()) else {
+        return false;
+    };
+    identity(&open) == identity(&there)
 }
 
 #[cfg(test)]
