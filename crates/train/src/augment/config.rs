@@ -184,10 +184,12 @@ impl AugmentConfig {
         const MOST_VOXELS: f64 = 1000.0;
         const MOST_SCALING: f64 = 100.0;
         const MOST_INSERTIONS: u32 = 6; // 65 points for 256 table entries
-        let rule = "each must be at least 1";
+        // Far beyond any patch; the warping kernel keeps a table as long.
+        const MOST_SPACING: usize = 10_000;
+        let rule = "each must be from 1 to 10000";
         let spacing = self.elastic.spacing_voxels;
         ensure(
-            spacing.iter().all(|&n| n >= 1),
+            spacing.iter().all(|n| (1..=MOST_SPACING).contains(n)),
             "elastic.spacing_voxels",
             spacing,
             rule,
@@ -294,9 +296,12 @@ mod tests {
     #[test]
     fn senseless_settings_are_named() {
         type Spoil = fn(&mut AugmentConfig);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 9] = [
             ("elastic.spacing_voxels", |c| {
                 c.elastic.spacing_voxels[1] = 0;
+            }),
+            ("elastic.spacing_voxels", |c| {
+                c.elastic.spacing_voxels[2] = 1 << 31;
             }),
             ("elastic.std_voxels", |c| {
                 c.elastic.std_voxels[2] = f64::NAN;
