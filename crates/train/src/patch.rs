@@ -116,8 +116,9 @@ fn usual_batch(network: &Network, patch: [usize; 3]) -> usize {
         Padding::Valid => VALID_EDGE,
         Padding::Same => SAME_EDGE,
     };
-    let voxels: usize = patch.iter().product();
-    (edge.powi(3) / voxels as f64).round().clamp(1.0, 4.0) as usize
+    // A patch may be beyond all memory: it is refused by its plan.
+    let voxels: f64 = patch.iter().map(|n| *n as f64).product();
+    (edge.powi(3) / voxels).round().clamp(1.0, 4.0) as usize
 }
 
 /// Edges of equal length in mm, together `edge` cubed voxels, none longer than

