@@ -93,16 +93,16 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     match text.chars().any(acts) {
         false => Cow::Borrowed(text),
-        true => Cow::Owned(shown(text, acts)),
+        true => Cow::Owned(escaped(text, acts)),
     }
 }
 
 /// The same for a name, which is one line.
 fn visible_name(name: &str) -> String {
-    shown(name, |c| acts(c) || matches!(c, '\n' | '\t'))
+    escaped(name, |c| acts(c) || matches!(c, '\n' | '\t'))
 }
 
-fn shown(text: &str, hidden: impl Fn(char) -> bool) -> String {
+fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match hidden(c) {

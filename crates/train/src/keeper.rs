@@ -79,7 +79,10 @@ impl Keeper {
         validations: &[Validation],
     ) -> Result<Self, Error> {
         let mut keeper = Self {
-            best: File::open(folder.best()).ok(),
+            // A pipe would be waited for.
+            best: (folder.best().is_file())
+                .then(|| File::open(folder.best()).ok())
+                .flatten(),
             folder,
             log: None,
             config,

@@ -296,7 +296,9 @@ fn metadata_of_models() {
                 low: 0.0,
                 high: 200.0,
             },
+            padding: Default::default(),
             spacing_mm: Some([2.0, 1.0, 1.0]),
+            orientation: serde_json::from_str("\"RAS\"").unwrap(),
             classes: case.labels.classes.clone(),
             patch: [8, 12, 12],
             calibration: Some(unet3d_metrics::Calibration {

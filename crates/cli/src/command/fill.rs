@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use unet3d_train::FillConfig;
 use unet3d_train::fill::DEFAULT_MINUTES;
