@@ -12,6 +12,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use unet3d_volume::atomic::{Identity, is_at};
+
 use crate::Error;
 
 /// Name of the file.
@@ -60,7 +62,7 @@ impl Lock {
                 .set_len(0)
                 .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
             return Ok(Self {
-                identity: fs::metadata(folder).ok().and_then(|m| identity(&m)),
+                identity: fs::metadata(folder).ok().and_then(|m| Identity::of(&m)),
                 folder: folder.to_path_buf(),
                 file,
                 made_folder,
@@ -98,7 +100,7 @@ impl Lock {
     /// Whether the folder at its path is still the same, be the lock gone or not.
     pub(crate) fn is_same_folder(&self) -> bool {
         let now = fs::metadata(&self.folder).ok();
-        self.identity.is_some() && now.and_then(|m| identity(&m)) == self.identity
+        self.identity.is_some() && now.and_then(|m| Identity::of(&m)) == self.identity
     }
 }
 
@@ -157,29 +159,6 @@ fn busy(folder: &Path, file: &mut File) -> Error {
              Nothing was changed"
         ),
     )
-}
-
-/// Disk and number of a file or folder on it.
-type Identity = (u64, u64);
-
-#[cfg(unix)]
-fn identity(of: &fs::Metadata) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    Some((of.dev(), of.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> Option<Identity> {
-    None
-}
-
-/// Whether an open file is the one at a path. Where that cannot be told the file
-/// is never removed, so there is only one.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(there)) = (file.metadata(), path.symlink_metadata()) else {
-        return false;
-    };
-    identity(&open) == identity(&there)
 }
 
 #[cfg(test)]

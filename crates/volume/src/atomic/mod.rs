@@ -10,6 +10,7 @@
 //! it pointed to stays as it is: nothing outside the named folder is changed.
 
 mod error;
+mod identity;
 mod temporary;
 
 use std::fs::{self, File};
@@ -17,6 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub use self::error::WriteError;
+pub use self::identity::{Identity, is_at};
 use self::temporary::{Ending, Temporary};
 
 /// Writes a file through `content`, which receives an empty file open for

@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{WriteError, folder_of};
+use super::{WriteError, folder_of, is_at};
 
 /// Names to try where one process writes the same path several times at once.
 const ATTEMPTS: u32 = 1000;
@@ -155,6 +155,10 @@ fn remove_if_left(path: &Path) {
     };
     if let Ok(file) = opened
         && file.try_lock().is_ok()
+        // It may have got its name meanwhile, and the next writer this one. What is
+        // there and locked here is nobody's: whoever made it has ended, or looks for
+        // the lock and takes another name.
+        && is_at(&file, path)
     {
         let _ = remove(path);
     }
@@ -185,7 +189,7 @@ fn reserve<T>(
 /// Locks a new temporary. False where a sweeper was faster and has removed it, or
 /// is about to. Without locks nobody sweeps.
 fn is_ours(path: &Path, file: &File) -> bool {
-    !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && path.symlink_metadata().is_ok()
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && is_at(file, path)
 }
 
 fn hidden(path: &Path, attempt: u32, ending: Ending) -> PathBuf {
