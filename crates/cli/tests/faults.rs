@@ -530,8 +530,8 @@ fn memory_that_the_system_refuses_is_an_error() {
         &format!("bench --preset common {big}"),
         &["memory", "this computer does not have"],
     );
-    // A network of half a terabyte.
-    folder.bytes("wide.toml", wide("[8192, 8192]", 2).as_bytes());
+    // A network of twenty gigabytes and more in training.
+    folder.bytes("wide.toml", wide("[4000, 4000]", 2).as_bytes());
     limited(
         &format!("train @data -o @run --config @wide.toml {big}"),
         &["memory", "this computer does not have"],

@@ -182,12 +182,12 @@ impl Bench {
         let own = config.network.as_ref();
         let channels = self.channels.or(own.map(|n| n.in_channels)).unwrap_or(3);
         let classes = self.classes.or(own.map(|n| n.classes)).unwrap_or(3);
-        let network = config.network(channels, classes)?;
         ensure!(
             classes <= Label::MAX_CLASSES,
             "--classes is {classes}, at most {} are possible",
             Label::MAX_CLASSES
         );
+        let network = config.network(channels, classes)?;
         let is_preset = own.is_none();
         let (usual, patches) = match config.preset {
             Preset::Small if is_preset => ([64; 3], 2),
