@@ -57,7 +57,7 @@ impl Convert {
     /// Reads, then writes.
     pub(super) fn run(self) -> anyhow::Result<End> {
         let console = Console::new(self.json.json);
-        output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
+        // The input first: what is odd about it is told in any case.
         let mut volume = unet3d_volume::read(&self.input)?;
         if self.channels_are_slices {
             // The note that advises the flag is answered by it.
@@ -67,6 +67,7 @@ impl Convert {
         } else {
             console.notes(&volume.notes);
         }
+        output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
         if let Some(ranges) = self.crop {
             volume = volume
                 .crop(ranges)

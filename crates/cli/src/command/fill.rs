@@ -272,20 +272,21 @@ impl Fill {
     ) -> anyhow::Result<(Volume, Volume)> {
         let mut image = Item::of(&self.image).read(by_index)?;
         let labels = Item::of(&self.labels).read(by_index)?;
-        // Before the two are compared: a note may say why they differ.
         let console = Console::new(self.json.json);
         console.notes(&image.notes);
-        console.notes(&labels.notes);
-        let told = labels.notes.len();
+        // Where the two do not belong together, a note may say why.
+        let of_labels = labels.notes.clone();
         let grid = &mut image.geometry;
-        let labels = place_slices(labels, &self.labels, &self.image, grid, annotated)?;
+        let labels = place_slices(labels, &self.labels, &self.image, grid, annotated)
+            .inspect_err(|_| console.notes(&of_labels))?;
         let names = [&self.image, &self.labels].map(|path| path.display().to_string());
         let how = How {
             by_index,
             outside: Outside::of_labels(annotated),
         };
-        let (labels, _) = bring(grid, labels, [&names[0], &names[1]], how)?;
-        console.notes(labels.notes.get(told..).unwrap_or_default());
+        let (labels, _) = bring(grid, labels, [&names[0], &names[1]], how)
+            .inspect_err(|_| console.notes(&of_labels))?;
+        console.notes(&labels.notes);
         Ok((image, labels))
     }
 }

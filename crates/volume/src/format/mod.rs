@@ -15,7 +15,7 @@ mod slices;
 mod tiff;
 mod unknown;
 
-pub(crate) use slices::slices_in;
+pub(crate) use slices::{READ_AS_NEIGHBOURS, slices_in};
 
 use std::fs::File;
 use std::io::Read;

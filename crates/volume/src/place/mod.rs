@@ -39,6 +39,8 @@ pub use relation::{Relation, relate};
 pub use some_slices::place_slices;
 pub use turn::Turn;
 
+pub(crate) use slice_names::numbers;
+
 pub(crate) use relation::{corners, is_same_place, precision_mm};
 
 #[cfg(test)]

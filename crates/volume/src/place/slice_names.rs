@@ -61,7 +61,7 @@ pub(super) fn places_by_name(names: &[String], stack: &[String]) -> Result<Vec<u
 
 /// The numbers by which names of one form differ: `a1_7`, `a1_8` are 7 and 8. Of a
 /// single name its only number.
-pub(super) fn numbers(names: &[String]) -> Option<Vec<u64>> {
+pub(crate) fn numbers(names: &[String]) -> Option<Vec<u64>> {
     let parted: Vec<Vec<&str>> = names.iter().map(|name| parts(name)).collect();
     let first = parted.first()?;
     let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use super::slice_names::{Unclear, numbers, places_by_name};
-use crate::format::slices_in;
+use crate::format::{READ_AS_NEIGHBOURS, slices_in};
 use crate::labels::slices_in_words;
 use crate::samples::{Sample, each_type};
 use crate::words::counted;
@@ -50,6 +50,8 @@ pub fn place_slices(
     };
     let (places, how) = found;
     let mut out = spread(&labels, &places, image);
+    // The gaps between them are meant.
+    out.notes.retain(|note| !note.ends_with(READ_AS_NEIGHBOURS));
     let mut indices = places;
     indices.sort_unstable();
     out.notes.push(format!(

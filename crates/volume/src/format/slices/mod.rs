@@ -8,6 +8,9 @@
 
 mod natural;
 mod png;
+mod sequence;
+
+pub(crate) use sequence::READ_AS_NEIGHBOURS;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,8 +165,11 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
         let at_once = budget::is_believed((count * number_type.bytes()) as u64, file_bytes);
         let mut samples: Vec<T> = budget::reserved(if at_once { count } else { 0 }, path)?;
         let mut others: Vec<Vec<T>> = vec![Vec::new(); channels - 1];
+        let mut notes = Vec::new();
         for file in &files {
             let slice = read_slice(file)?;
+            let name = file.file_name().unwrap_or_default().display();
+            notes.extend(slice.notes.iter().map(|note| format!("{name}: {note}")));
             let found = (slice.geometry.shape, slice.channels, slice.type_name());
             let wanted = ([1, height, width], channels, number_type.name());
             let values = <T as crate::samples::Sample>::of_samples(&slice.samples);
@@ -191,8 +197,33 @@ fn read_folder(path: &Path) -> Result<Volume, Error> {
         for mut other in others {
             samples.append(&mut other);
         }
-        Volume::new(geometry, channels, variant(samples))
+        let mut volume = Volume::new(geometry, channels, variant(samples))?;
+        volume.notes = few(notes);
+        volume.notes.extend(sequence::note(&stems(&files)));
+        Ok(volume)
     })
+}
+
+/// Names without their endings.
+fn stems(files: &[PathBuf]) -> Vec<String> {
+    let stem = |file: &PathBuf| {
+        file.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    files.iter().map(stem).collect()
+}
+
+/// Notes of slices, the first of them where each slice has one.
+fn few(mut notes: Vec<String>) -> Vec<String> {
+    const MOST: usize = 3;
+    let more = notes.len().saturating_sub(MOST);
+    notes.truncate(MOST);
+    if more > 0 {
+        notes.push(format!("{} on its slices.", counted(more, "further note")));
+    }
+    notes
 }
 
 /// The slices of a folder in their order.

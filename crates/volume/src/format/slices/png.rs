@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
                 counted(file_bytes, "byte"),
                 counted(channels, "sample")
             ),
-            format!("must hold them in memory in at most {EXPANSION} times its length"),
+            format!("must not become more than {EXPANSION} times as large in memory"),
             "The file may be damaged, or almost empty and far larger than a slice is: cut it into smaller pictures.",
         ));
     }
@@ -79,13 +79,13 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
         let size = reader.output_buffer_size().unwrap_or(usize::MAX);
         let mut rows: Vec<u8> = budget::zeros(size, path)?;
         let frame = reader.next_frame(&mut rows).map_err(unreadable)?;
-        let mut pixels = Pixels::new(count, channels, bits, path)?;
+        let mut pixels = Pixels::new([height, width], channels, bits, path)?;
         for row in rows.chunks_exact(frame.line_size).take(height) {
             pixels.take_row(&row[..line_bits.div_ceil(8)]);
         }
         pixels.samples()
     } else {
-        let mut pixels = Pixels::new(count, channels, bits, path)?;
+        let mut pixels = Pixels::new([height, width], channels, bits, path)?;
         for _ in 0..height {
             match reader.next_row().map_err(unreadable)? {
                 Some(row) => pixels.take_row(&row.data()[..line_bits.div_ceil(8)]),
@@ -103,6 +103,8 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
 struct Pixels {
     bits: usize,
     channels: usize,
+    /// Pixels of a row, and of the picture.
+    width: usize,
     size: usize,
     /// Pixels that are there already.
     found: usize,
@@ -110,11 +112,19 @@ struct Pixels {
 }
 
 impl Pixels {
-    fn new(count: usize, channels: usize, bits: usize, path: &Path) -> Result<Self, Error> {
+    fn new(
+        [height, width]: [usize; 2],
+        channels: usize,
+        bits: usize,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let size = height * width;
+        let count = size * channels;
         Ok(Self {
             bits,
             channels,
-            size: count / channels,
+            width,
+            size,
             found: 0,
             samples: match bits {
                 16 => Samples::U16(budget::zeros(count, path)?),
@@ -126,8 +136,8 @@ impl Pixels {
     fn take_row(&mut self, row: &[u8]) {
         let (bits, channels) = (self.bits, self.channels);
         let place = |found: usize, i: usize| i % channels * self.size + found + i / channels;
-        let pixels = row.len() * 8 / (bits * channels);
-        let pixels = pixels.min(self.size - self.found);
+        // The last byte of a row may be filled up with bits of no pixel.
+        let pixels = self.width.min(self.size - self.found);
         match &mut self.samples {
             Samples::U16(values) => {
                 for (i, b) in row.chunks_exact(2).enumerate() {
@@ -214,4 +224,50 @@ fn by_pixel<T: Copy>(values: &[T], channels: usize) -> Vec<T> {
     (0..size)
         .flat_map(|i| (0..channels).map(move |c| values[c * size + i]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of few bits are filled up to whole bytes; pixels are not.
+    #[test]
+    fn pixels_of_few_bits_are_read_at_every_width() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.png");
+        for (depth, bits) in [
+            (BitDepth::One, 1),
+            (BitDepth::Two, 2),
+            (BitDepth::Four, 4),
+            (BitDepth::Eight, 8),
+        ] {
+            for width in 1..=17usize {
+                let values: Vec<u8> = (0..3 * width)
+                    .map(|i| (i * 7 % (1 << bits)) as u8)
+                    .collect();
+                let mut rows = Vec::new();
+                for row in values.chunks(width) {
+                    let mut packed = vec![0u8; (width * bits).div_ceil(8)];
+                    for (i, value) in row.iter().enumerate() {
+                        packed[i * bits / 8] |= value << (8 - bits - i * bits % 8);
+                    }
+                    rows.extend(packed);
+                }
+                let file = File::create(&path).expect("created");
+                let mut encoder = Encoder::new(file, width as u32, 3);
+                encoder.set_depth(depth);
+                encoder.set_color(ColorType::Grayscale);
+                let mut encoder = encoder.write_header().expect("written");
+                encoder.write_image_data(&rows).expect("written");
+                encoder.finish().expect("written");
+                let found = read(&path).expect("read");
+                assert_eq!(found.geometry.shape, [1, 3, width]);
+                assert_eq!(
+                    found.samples,
+                    Samples::U8(values),
+                    "{bits} bits, {width} wide"
+                );
+            }
+        }
+    }
 }

@@ -2,6 +2,8 @@
 //! files with an error instead of a panic.
 
 mod hostile;
+mod unusual;
+mod written_labels;
 
 use std::fs;
 use std::path::{Path, PathBuf};
