@@ -3,8 +3,9 @@
 //! network, and what a network adds.
 
 use unet3d_metrics::{Confusion, Report};
-use unet3d_volume::Labels;
 use unet3d_volume::labels::{Ends, interpolate_with};
+use unet3d_volume::place::Turn;
+use unet3d_volume::{Labels, Orientation};
 
 use crate::experiment::close_crossings;
 use crate::hold_out::why_none;
@@ -31,9 +32,37 @@ pub struct Interpolated {
 /// slices out to say how good that is; they are interpolated from too once that
 /// is said. `ends` says what becomes of a class that a slice does not show.
 ///
+/// Where it is known how the volume lies in the world, the result does not depend on
+/// the axes along which it is stored: ties, and slices to hold out, are settled in one
+/// order for all.
+///
 /// # Errors
 /// When no voxel is annotated.
 pub fn fill_by_interpolation(labels: &Labels, ends: Ends) -> Result<Interpolated, Error> {
+    let stored = labels.geometry.orientation();
+    let turn = stored.map_or(Turn::NONE, |stored| stored.turn_to(Orientation::RAS));
+    if turn.is_none() {
+        return in_this_order(labels, ends);
+    }
+    let turned = turn.labels(labels);
+    let filled = in_this_order(&turned, ends)?;
+    let back = turn.inverse();
+    // The geometry as it was, not as turning it twice rounds it.
+    let as_stored = |turned: &Labels| Labels {
+        geometry: labels.geometry.clone(),
+        ..back.labels(turned)
+    };
+    Ok(Interpolated {
+        labels: as_stored(&filled.labels),
+        expected: (filled.expected).map(|(report, trial)| (report, as_stored(&trial))),
+        held_out: back.slices(&filled.held_out, turned.geometry.shape),
+        // In the words of the axes as they are stored.
+        warnings: filled.warnings.iter().map(|_| no_score(labels)).collect(),
+    })
+}
+
+/// Fills a volume along the axes along which it is stored.
+fn in_this_order(labels: &Labels, ends: Ends) -> Result<Interpolated, Error> {
     let mut warnings = Vec::new();
     let (expected, held_out) = match hold_out_slices(labels)? {
         Some(s) => {
@@ -41,10 +70,7 @@ pub fn fill_by_interpolation(labels: &Labels, ends: Ends) -> Result<Interpolated
             (Some((score(&trial, &s.held_out), trial)), s.slices)
         }
         None => {
-            warnings.push(format!(
-                "{}, so none is held out and nothing can be said about how good the result is",
-                why_none(labels)
-            ));
+            warnings.push(no_score(labels));
             (None, Default::default())
         }
     };
@@ -54,6 +80,13 @@ pub fn fill_by_interpolation(labels: &Labels, ends: Ends) -> Result<Interpolated
         held_out,
         warnings,
     })
+}
+
+fn no_score(labels: &Labels) -> String {
+    format!(
+        "{}, so none is held out and nothing can be said about how good the result is",
+        why_none(labels)
+    )
 }
 
 /// What interpolation from `training` scores on `held_out`; `None` where the

@@ -30,6 +30,12 @@ pub struct Orientation {
 }
 
 impl Orientation {
+    /// x towards the right, y towards anterior, z towards superior.
+    pub const RAS: Self = Self {
+        axes: [2, 1, 0],
+        positive: [true; 3],
+    };
+
     /// The orientation of a grid; `None` where its place is not stated, or an axis
     /// has no direction.
     pub fn of(geometry: &Geometry) -> Option<Self> {

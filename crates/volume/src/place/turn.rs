@@ -126,6 +126,19 @@ impl Turn {
         }
     }
 
+    /// Turned slices of stored ones: their indices along `[z, y, x]`, ascending.
+    pub fn slices(&self, stored: &[Vec<usize>; 3], stored_shape: [usize; 3]) -> [Vec<usize>; 3] {
+        [0, 1, 2].map(|a| {
+            let mut indices = stored[self.axes[a]].clone();
+            if self.reversed[a] {
+                let last = stored_shape[self.axes[a]] - 1;
+                indices.iter_mut().for_each(|index| *index = last - *index);
+                indices.sort_unstable();
+            }
+            indices
+        })
+    }
+
     /// The turned array of a stored one: `outer` arrays `[z, y, x]` of `inner`
     /// elements a voxel.
     ///
