@@ -74,13 +74,13 @@ fn fill_writes_the_same_whatever_way_the_labels_are_stored() {
     let schemes = ["--unlabeled 0", "--painted-slices z --classes 0=0,1=a,2=b"];
     for how in schemes.map(|s| format!("{s} --method interpolate")) {
         let ran = command("labels.nii.gz", &how);
-        assert!(!ran.stderr.contains("stored along"), "{ran:?}");
+        assert!(!ran.stderr.contains("another orientation"), "{ran:?}");
         let expected = read(&folder, "out.nii.gz");
         assert_eq!(expected.geometry, read(&folder, "image.nii.gz").geometry);
         for turn in turns() {
             folder.volume("turned.nii.gz", &turn.volume(&labels));
             let ran = command("turned.nii.gz", &how);
-            assert!(ran.stderr.contains("stored along other axes"), "{ran:?}");
+            assert!(ran.stderr.contains("has another orientation"), "{ran:?}");
             assert_eq!(read(&folder, "out.nii.gz"), expected);
         }
     }
@@ -281,7 +281,7 @@ fn evaluate_scores_alike_however_files_are_stored() {
             let told = ran
                 .stderr
                 .lines()
-                .filter(|l| l.contains(&format!("{name}: is stored along")));
+                .filter(|l| l.contains(&format!("{name}: has another orientation")));
             assert_eq!(told.count(), 1, "{name} in {}", ran.stderr);
         }
         // In the order of another truth: sums may round otherwise.
@@ -376,7 +376,7 @@ fn masks_lie_where_their_labels_do() {
         let (found, told) = fill("turned.nii.gz");
         assert_eq!(found, expected);
         assert!(
-            told.contains("turned.nii.gz: is stored along other axes"),
+            told.contains("turned.nii.gz: has another orientation"),
             "{told}"
         );
     }
@@ -403,7 +403,7 @@ fn channel_files_meet_in_the_world() {
     let ran = run_well(&folder, "predict @m.safetensors @b -o @out-b");
     assert!(
         ran.stderr
-            .contains("case_0001.nii.gz: is stored along other axes"),
+            .contains("case_0001.nii.gz: has another orientation"),
         "{ran:?}"
     );
     assert_eq!(read(&folder, "out-b/case.nii.gz"), expected);
@@ -531,7 +531,7 @@ fn cases_of_different_orientation_train_as_if_stored_alike() {
     );
     let lines = |part: &str| told.lines().filter(|l| l.contains(part)).count();
     assert_eq!(lines("the cases before it as RAS"), 1, "{told}");
-    assert_eq!(lines("is stored along other axes"), 2, "{told}");
+    assert_eq!(lines("has another orientation"), 2, "{told}");
     // As they are stored: once axes are exchanged, shapes of b's files differ.
     let as_stored = format!("train @mixed -o @no --dense --ignore-geometry {FEW}");
     let ran = run(&folder, &as_stored);
@@ -543,7 +543,7 @@ fn cases_of_different_orientation_train_as_if_stored_alike() {
     assert_eq!(ignored.pipeline.orientation, None);
     let checked = run_well(&folder, "check @mixed --dense");
     assert!(
-        checked.stdout.contains("warning") && checked.stdout.contains("stored along other axes"),
+        checked.stdout.contains("warning") && checked.stdout.contains("has another orientation"),
         "{checked:?}"
     );
 }

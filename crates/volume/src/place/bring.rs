@@ -184,7 +184,7 @@ impl Done {
         Some(match self {
             Self::Same => return None,
             Self::Turned(turn) => format!(
-                "{second}: is stored along other axes than {first} ({}); it was turned to lie as that does, without loss.",
+                "{second}: has another orientation than {first} ({}); it was turned to lie as that does, without loss.",
                 turn.words()
             ),
             Self::Placed { turn, within } => {
