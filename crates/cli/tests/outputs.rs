@@ -65,6 +65,24 @@ fn nothing_that_exists_is_replaced_unless_asked() {
 }
 
 #[test]
+fn a_conversion_given_twice_leaves_the_first_result_as_it_is() {
+    let folder = folder();
+    run_well(&folder, "convert @image.nii @out.npy");
+    let ran = run_well(&folder, "convert @image.nii @out.npy");
+    assert!(ran.stdout.contains("Left as it was"), "{ran:?}");
+    refused(
+        &folder,
+        "convert @dense.nii @out.npy",
+        &["out.npy", "--overwrite"],
+    );
+    refused(
+        &folder,
+        "convert @image.nii @out.npy --crop 0:2,0:2,0:2",
+        &["--overwrite"],
+    );
+}
+
+#[test]
 fn what_fill_prints_to_go_on_with_replaces_its_own_result() {
     let folder = folder();
     let ran = run_well(

@@ -1,12 +1,12 @@
 //! `convert`: a volume from one format to another.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use unet3d_volume::Geometry;
+use unet3d_volume::{Geometry, Volume};
 
 use super::End;
 use crate::arguments::{Json, Overwrite};
@@ -67,7 +67,10 @@ impl Convert {
         } else {
             console.notes(&volume.notes);
         }
-        output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
+        // What is there may be this very volume, as where a command is given twice.
+        let may_be_there = !self.overwrite.overwrite && self.out.is_file();
+        let replace = self.overwrite.overwrite || may_be_there;
+        output::check_volume(&self.out, &[&self.input], replace)?;
         if let Some(ranges) = self.crop {
             volume = volume
                 .crop(ranges)
@@ -82,10 +85,18 @@ impl Convert {
             channels: volume.channels,
             number_type: volume.samples.number_type(),
         }])?;
-        unet3d_volume::write(&self.out, &volume)
-            .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
+        let is_there = may_be_there && holds(&self.out, &volume);
+        if !is_there {
+            output::check_volume(&self.out, &[&self.input], self.overwrite.overwrite)?;
+            unet3d_volume::write(&self.out, &volume)
+                .with_context(|| format!("{} as {}", self.input.display(), self.out.display()))?;
+        }
+        let done = match is_there {
+            true => "Left as it was, the same volume",
+            false => "Wrote",
+        };
         console.result(format_args!(
-            "Wrote {}: {} voxels, {}, {}.",
+            "{done} {}: {} voxels, {}, {}.",
             self.out.display(),
             console::shape(volume.geometry.shape),
             console::counted(volume.channels, "channel"),
@@ -94,6 +105,15 @@ impl Convert {
         console.json(&json!({ "out": shown(&self.out), "shape": volume.geometry.shape }))?;
         Ok(End::Done)
     }
+}
+
+/// Whether a file holds this volume already, sample by sample and in the same place.
+fn holds(path: &Path, volume: &Volume) -> bool {
+    unet3d_volume::read(path).is_ok_and(|there| {
+        there.samples == volume.samples
+            && there.channels == volume.channels
+            && there.geometry == volume.geometry
+    })
 }
 
 /// Changes the spacing, and with it the length (not the direction) of the
