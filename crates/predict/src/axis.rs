@@ -15,8 +15,6 @@ use std::ops::Range;
 
 use unet3d_unet::{Network, Padding};
 
-use crate::reach::{reach, stride};
-
 /// What a network does to sizes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AxisRule {
@@ -46,22 +44,19 @@ pub(crate) struct Span {
 impl AxisRule {
     /// The rules of the three axes; `shrink` is what the network says of its
     /// smallest input.
-    pub(crate) fn of(network: &Network) -> Result<[Self; 3], unet3d_unet::SizeError> {
-        let smallest = [0, 1, 2].map(|axis| network.legal_size(axis, 1));
-        let output = network.output_shape(smallest)?;
-        let config = network.config();
-        Ok([0, 1, 2].map(|axis| {
-            let stride = stride(config, axis);
+    pub(crate) fn of(network: &Network) -> [Self; 3] {
+        [0, 1, 2].map(|axis| {
+            let stride = network.stride(axis);
             Self {
                 stride,
-                smallest: smallest[axis],
-                shrink: smallest[axis] - output[axis],
-                halo: match config.padding {
+                smallest: network.legal_size(axis, 1),
+                shrink: network.margin(axis),
+                halo: match network.config().padding {
                     Padding::Valid => 0,
-                    Padding::Same => reach(config, axis).next_multiple_of(stride),
+                    Padding::Same => network.reach(axis).next_multiple_of(stride),
                 },
             }
-        }))
+        })
     }
 
     /// Smallest legal input of at least `at_least` voxels.

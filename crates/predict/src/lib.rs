@@ -4,8 +4,7 @@
 //! parameters and the [`Pipeline`] around it, and goes to and from the bytes of
 //! one file (`bytes`). [`check_fit`] says whether an image suits a model.
 //! [`Tiling`] cuts the volume into overlapping tiles that fit into the memory
-//! given (`reach` says by how much they overlap, `axis` does one axis, `tiles`
-//! the three together), `mirror` fetches a tile with its context from the
+//! given (`axis` does one axis, `tiles` the three together), `mirror` fetches a tile with its context from the
 //! volume, `stitch` puts its output back (`uncertainty`: how doubtful it is; `channels`: in
 //! the order of files), and [`predict()`] is the loop around them. From the doubts, [`mod@suggest`]
 //! says what to annotate next. No file is touched here.
@@ -17,8 +16,6 @@ mod bytes;
 pub mod checksum;
 
 mod fit;
-
-mod reach;
 
 mod axis;
 

@@ -59,7 +59,7 @@ impl Tiling {
         options: &Options,
         threads: &Threads,
     ) -> Result<Self, Error> {
-        let rules = AxisRule::of(&model.network)?;
+        let rules = AxisRule::of(&model.network);
         let fixed = fixed_bytes(model, shape, options);
         let bytes = |tile: [usize; 3], threads: usize| -> Result<u64, Error> {
             let plan = Plan::new(&model.network, 1, tile, Mode::Predict, threads)?

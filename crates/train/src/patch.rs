@@ -36,15 +36,10 @@ pub fn choose(
     let valid = network.config().padding == Padding::Valid;
     let (edge, margin) = match valid {
         // What shrinks away may lie outside the volume, mirrored.
-        true => (VALID_EDGE, legal_margin(network)),
+        true => (VALID_EDGE, [0, 1, 2].map(|axis| network.margin(axis))),
         false => (SAME_EDGE, [0; 3]),
     };
-    let flat = [0, 1, 2].map(|axis| {
-        let levels = &network.config().levels;
-        levels
-            .iter()
-            .all(|l| l.kernel[axis] == 1 && l.pool[axis] == 1)
-    });
+    let flat = [0, 1, 2].map(|axis| network.is_flat(axis));
     let shape = [0, 1, 2].map(|axis| {
         if flat[axis] {
             return 1;
@@ -54,7 +49,8 @@ pub fn choose(
     let spacing = spacing(cases);
     let mut patch = [0, 1, 2].map(|axis| network.legal_size(axis, 1));
     for (axis, size) in extents(shape, spacing, flat, edge).into_iter().enumerate() {
-        patch[axis] = nearest_legal(network, axis, size);
+        // Better a little mirrored border than a strip that is never seen whole.
+        patch[axis] = network.legal_size(axis, size);
     }
     let allowed = for_plan(memory_bytes);
     loop {
@@ -62,7 +58,7 @@ pub fn choose(
         if needed <= allowed {
             return Ok(patch);
         }
-        let shorter = |axis: usize| (1..patch[axis]).rev().find(|n| is_legal(network, axis, *n));
+        let shorter = |axis: usize| (1..patch[axis]).rev().find(|n| network.is_legal(axis, *n));
         let longest = (0..3)
             .filter(|axis| shorter(*axis).is_some())
             .max_by_key(|axis| patch[*axis]);
@@ -173,25 +169,6 @@ fn median(values: impl Iterator<Item = usize>) -> usize {
     let mut all: Vec<usize> = values.collect();
     all.sort_unstable();
     all.get(all.len() / 2).copied().unwrap_or(1)
-}
-
-/// The smallest legal size that is at least `size`: better a little mirrored
-/// border than a strip that is never seen whole.
-fn nearest_legal(network: &Network, axis: usize, size: usize) -> usize {
-    network.legal_size(axis, size)
-}
-
-fn is_legal(network: &Network, axis: usize, size: usize) -> bool {
-    network.is_legal(axis, size)
-}
-
-/// What the network's convolutions take away along each axis.
-fn legal_margin(network: &Network) -> [usize; 3] {
-    let smallest = [0, 1, 2].map(|axis| network.legal_size(axis, 1));
-    match network.output_shape(smallest) {
-        Ok(output) => [0, 1, 2].map(|axis| smallest[axis] - output[axis]),
-        Err(_) => [0; 3],
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! stored value means: they are applied when it is next read. A concatenation
 //! is only a way of reading two values.
 
-use crate::config::{Activation, ConfigError, Normalisation, UNetConfig};
+use crate::config::{Activation, ConfigError, Normalisation, Padding, UNetConfig};
 use crate::layout::{Kind, Layout};
 
 /// Index of a value. 0 is the input of the network.
@@ -23,7 +23,7 @@ pub enum Node {
         to: ValueId,
         weight: usize,
         bias: Option<usize>,
-        kernel: [usize; 3],
+        kernel: Footprint,
     },
     /// Normalisation of a value; `running` are its mean and variance in the
     /// running layout.
@@ -61,6 +61,15 @@ pub enum Node {
         skip: ValueId,
         to: ValueId,
     },
+}
+
+/// The inputs that one output of a convolution sees, along `[z, y, x]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// How many.
+    pub size: [usize; 3],
+    /// Zeros before and behind the input.
+    pub pad: [usize; 3],
 }
 
 /// The nodes of a network, its values' channels and its parameters' places.
@@ -195,12 +204,16 @@ impl Builder<'_> {
                 .layout
                 .push(format!("{name}.bias"), vec![out_c], Kind::Bias)
         });
+        let pad = match self.config.padding {
+            Padding::Valid => [0; 3],
+            Padding::Same => kernel.map(|k| (k - 1) / 2),
+        };
         self.graph.nodes.push(Node::Conv {
             from,
             to,
             weight,
             bias,
-            kernel,
+            kernel: Footprint { size: kernel, pad },
         });
         to
     }

@@ -1,7 +1,7 @@
 //! The network: configuration, graph, plan, forward and backward.
 //!
 //! A [`UNetConfig`] says which network, `graph` spells it out as a list of
-//! nodes, `plan` fixes shapes and memory for one input size, and `execute` runs
+//! nodes, `shape` reads off these what sizes the network takes, `plan` fixes shapes and memory for one input size, and `execute` runs
 //! the list forwards and, read bottom-up, backwards.
 
 pub mod config;
@@ -11,6 +11,7 @@ pub mod layout;
 
 pub mod graph;
 pub mod network;
+mod shape;
 
 pub mod plan;
 

@@ -3,7 +3,7 @@
 use rand::Rng;
 use unet3d_kernels::random::{Stream, generator};
 
-use crate::config::{ConfigError, MOST_PARAMETERS, Padding, UNetConfig};
+use crate::config::{ConfigError, MOST_PARAMETERS, UNetConfig};
 use crate::graph::Graph;
 use crate::layout::{Kind, Layout};
 
@@ -128,78 +128,6 @@ impl Network {
         }
         Parameters { values, running }
     }
-
-    /// Output extent for an input extent, `[z, y, x]`.
-    ///
-    /// # Errors
-    /// When the input does not fit: names the axis and the nearest legal sizes.
-    pub fn output_shape(&self, input: [usize; 3]) -> Result<[usize; 3], SizeError> {
-        let mut output = [0; 3];
-        for axis in 0..3 {
-            output[axis] = self.output_size(axis, input[axis]).ok_or_else(|| {
-                let above = self.legal_size(axis, input[axis]);
-                let below = (1..input[axis])
-                    .rev()
-                    .find(|n| self.output_size(axis, *n).is_some());
-                SizeError::Illegal {
-                    axis: ['z', 'y', 'x'][axis],
-                    size: input[axis],
-                    nearest: below.map_or(String::new(), |below| format!("{below} and "))
-                        + &above.to_string(),
-                }
-            })?;
-        }
-        Ok(output)
-    }
-
-    /// The smallest legal input size along an axis that is at least `at_least`.
-    pub fn legal_size(&self, axis: usize, at_least: usize) -> usize {
-        // Legal sizes recur with the product of the poolings, from the
-        // network's shrinkage on: the search always ends. What is larger than
-        // any volume is refused elsewhere.
-        const MOST: usize = 1 << 40;
-        (at_least.clamp(1, MOST)..2 * MOST)
-            .find(|n| self.is_legal(axis, *n))
-            .unwrap_or(at_least)
-    }
-
-    /// Whether an input may have this size along an axis.
-    pub fn is_legal(&self, axis: usize, size: usize) -> bool {
-        self.output_size(axis, size).is_some()
-    }
-
-    /// Output size along one axis, `None` where `n` is not legal.
-    fn output_size(&self, axis: usize, n: usize) -> Option<usize> {
-        let levels = &self.config.levels;
-        let lowest = levels.len() - 1;
-        let shrink = |level: usize| match self.config.padding {
-            Padding::Same => 0,
-            Padding::Valid => 2 * (levels[level].kernel[axis] - 1),
-        };
-        let convolved = |n: usize, level: usize| n.checked_sub(shrink(level)).filter(|n| *n > 0);
-        let mut skips = Vec::with_capacity(lowest);
-        let mut n = n;
-        for (l, level) in levels.iter().enumerate() {
-            n = convolved(n, l)?;
-            if l < lowest {
-                skips.push(n);
-                let window = level.pool[axis];
-                if !n.is_multiple_of(window) {
-                    return None;
-                }
-                n /= window;
-            }
-        }
-        for l in (0..lowest).rev() {
-            n *= levels[l].pool[axis];
-            let crop = skips[l].checked_sub(n)?;
-            if crop % 2 != 0 {
-                return None;
-            }
-            n = convolved(n, l)?;
-        }
-        Some(n)
-    }
 }
 
 /// A standard normal number (Box and Muller 1958).
@@ -248,50 +176,6 @@ mod tests {
         assert_eq!(Network::new(plain).unwrap().parameter_count(), 6_817_091);
         let one = Network::new(UNetConfig::preset(Preset::Common, 1, 1)).unwrap();
         assert_eq!(one.parameter_count(), 19_073_665);
-    }
-
-    #[test]
-    fn the_papers_input_gives_the_papers_output() {
-        for preset in [
-            Preset::Paper,
-            Preset::Released,
-            Preset::Common,
-            Preset::Blog,
-        ] {
-            assert_eq!(
-                network(preset).output_shape([116, 132, 132]),
-                Ok([28, 44, 44]),
-                "{preset}"
-            );
-        }
-        assert_eq!(
-            network(Preset::Small).output_shape([40, 56, 40]),
-            Ok([40, 56, 40])
-        );
-        assert_eq!(
-            network(Preset::Twin2d).output_shape([1, 132, 132]),
-            Ok([1, 44, 44])
-        );
-    }
-
-    #[test]
-    fn legal_sizes_are_4_modulo_8_from_92_on() {
-        let paper = network(Preset::Paper);
-        for n in 1..200 {
-            let legal = n >= 92 && n % 8 == 4;
-            let output = paper.output_shape([n, 132, 116]);
-            assert_eq!(output.is_ok(), legal, "{n}");
-            if legal {
-                assert_eq!(output, Ok([n - 88, 44, 28]), "{n}");
-            }
-        }
-        let error = paper.output_shape([132, 130, 132]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "input size 130 along y does not fit the network; the nearest sizes that do are 124 and 132"
-        );
-        let error = paper.output_shape([20, 132, 132]).unwrap_err();
-        assert!(error.to_string().ends_with("are 92"), "{error}");
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::ops::Range;
 use unet3d_kernels::conv3d::{self, Method};
 use unet3d_kernels::{Region, Shape, norm, upconv3d};
 
-use crate::config::Padding;
-use crate::graph::{Node, ValueId};
+use crate::graph::{Footprint, Node, ValueId};
 use crate::network::{Network, SizeError};
 
 /// Workers that a choice by memory (of a tile or a patch) reckons with. Scratch
@@ -131,9 +130,15 @@ impl Plan {
         mode: Mode,
         threads: usize,
     ) -> Result<Self, SizeError> {
-        network.output_shape(input)?;
+        let spaces = network.spaces(input)?;
         check_size(network, batch, input)?;
-        let shapes = shapes(network, batch, input);
+        let shape = |(space, c): (_, &usize)| Shape {
+            n: batch,
+            space,
+            c: *c,
+        };
+        let channels = &network.graph().channels;
+        let shapes = spaces.into_iter().zip(channels).map(shape).collect();
         Ok(Self::build(
             network,
             shapes,
@@ -295,7 +300,7 @@ impl Plan {
                     kernel,
                     ..
                 } if to == from => {
-                    let size = self.conv_size(network, input, to, kernel);
+                    let size = self.conv_size(input, to, kernel);
                     self.kernel(&size).pools(&size, window)
                 }
                 _ => None,
@@ -333,8 +338,7 @@ impl Plan {
     /// the whole.
     fn cut_slabs(&mut self, network: &Network) {
         let nodes = &network.graph().nodes;
-        let valid = network.config().padding == Padding::Valid;
-        if self.mode == Mode::Train || !valid || self.shapes[0].n != 1 {
+        if self.mode == Mode::Train || self.shapes[0].n != 1 {
             return;
         }
         for (step, node) in nodes.iter().enumerate() {
@@ -361,14 +365,14 @@ impl Plan {
                 continue;
             };
             let depth = self.shapes[to].space[0];
-            if is_normalised || depth < 2 * Slabs::DEPTH {
+            if is_normalised || kernel.pad != [0; 3] || depth < 2 * Slabs::DEPTH {
                 continue;
             }
             self.slabs[up] = Some(Slabs {
                 step,
                 reader,
                 depth,
-                halo: kernel[0] - 1,
+                halo: kernel.size[0] - 1,
             });
         }
     }
@@ -384,9 +388,9 @@ impl Plan {
         network: &Network,
         from: ValueId,
         to: ValueId,
-        kernel: [usize; 3],
+        kernel: Footprint,
     ) -> Vec<conv3d::Size> {
-        let size = self.conv_size(network, from, to, kernel);
+        let size = self.conv_size(from, to, kernel);
         let Some(slabs) = self.slabs_of(&self.parts(network, from)) else {
             return vec![size];
         };
@@ -478,10 +482,10 @@ impl Plan {
                     for size in self.conv_sizes(network, from, to, kernel) {
                         scratch = scratch.max(self.kernel(&size).scratch(&size, self.threads));
                     }
-                    let size = self.conv_size(network, from, to, kernel);
+                    let size = self.conv_size(from, to, kernel);
                     if self.mode == Mode::Train && from != 0 {
                         for (value, _) in self.parts(network, from) {
-                            let back = self.back_size(network, &size, self.shapes[value].c);
+                            let back = self.back_size(&size, kernel.pad, self.shapes[value].c);
                             flipped = flipped.max(back.weights());
                             scratch = scratch.max(self.kernel(&back).scratch(&back, self.threads));
                         }
@@ -528,42 +532,28 @@ impl Plan {
         network.graph().nodes.iter().map(of_node).max().unwrap_or(0)
     }
 
-    /// Zeros on each side of a convolution's input.
-    pub(crate) fn pad(&self, network: &Network, kernel: [usize; 3]) -> [usize; 3] {
-        match network.config().padding {
-            Padding::Valid => [0; 3],
-            Padding::Same => kernel.map(|k| (k - 1) / 2),
-        }
-    }
-
-    pub(crate) fn conv_size(
-        &self,
-        network: &Network,
-        from: ValueId,
-        to: ValueId,
-        kernel: [usize; 3],
-    ) -> conv3d::Size {
-        let (input, pad) = (self.shapes[from], self.pad(network, kernel));
+    pub(crate) fn conv_size(&self, from: ValueId, to: ValueId, kernel: Footprint) -> conv3d::Size {
+        let input = self.shapes[from];
         conv3d::Size {
             n: input.n,
-            padded: std::array::from_fn(|axis| input.space[axis] + 2 * pad[axis]),
+            padded: [0, 1, 2].map(|axis| input.space[axis] + 2 * kernel.pad[axis]),
             in_c: input.c,
-            kernel,
+            kernel: kernel.size,
             out_c: self.shapes[to].c,
         }
     }
 
-    /// The convolution that gives the gradient by `many` input channels.
+    /// The convolution that gives the gradient by `many` input channels, of one whose
+    /// input has `pad` zeros on each side.
     pub(crate) fn back_size(
         &self,
-        network: &Network,
         size: &conv3d::Size,
+        pad: [usize; 3],
         many: usize,
     ) -> conv3d::Size {
-        let pad = self.pad(network, size.kernel);
         let y = size.output().space;
         conv3d::Size {
-            padded: std::array::from_fn(|axis| y[axis] + 2 * (size.kernel[axis] - 1 - pad[axis])),
+            padded: [0, 1, 2].map(|axis| y[axis] + 2 * (size.kernel[axis] - 1 - pad[axis])),
             in_c: size.out_c,
             out_c: many,
             ..*size
@@ -647,44 +637,6 @@ fn read(network: &Network, node: &Node) -> Vec<ValueId> {
         Node::Norm { value, .. } => vec![value],
         _ => vec![],
     }
-}
-
-fn shapes(network: &Network, batch: usize, input: [usize; 3]) -> Vec<Shape> {
-    let graph = network.graph();
-    let mut spaces = vec![input; graph.channels.len()];
-    for node in &graph.nodes {
-        match *node {
-            Node::Conv {
-                from, to, kernel, ..
-            } => {
-                spaces[to] = match network.config().padding {
-                    Padding::Same => spaces[from],
-                    Padding::Valid => {
-                        std::array::from_fn(|axis| spaces[from][axis] + 1 - kernel[axis])
-                    }
-                }
-            }
-            Node::Pool { from, to, window } => {
-                spaces[to] = std::array::from_fn(|axis| spaces[from][axis] / window[axis]);
-            }
-            Node::UpConv {
-                from, to, window, ..
-            } => {
-                spaces[to] = std::array::from_fn(|axis| spaces[from][axis] * window[axis]);
-            }
-            Node::Concat { up, to, .. } => spaces[to] = spaces[up],
-            Node::Norm { .. } | Node::Activation { .. } | Node::Dropout { .. } => {}
-        }
-    }
-    spaces
-        .into_iter()
-        .zip(&graph.channels)
-        .map(|(space, c)| Shape {
-            n: batch,
-            space,
-            c: *c,
-        })
-        .collect()
 }
 
 /// Places for buffers so that those alive at one time do not overlap: largest

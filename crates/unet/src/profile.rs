@@ -229,7 +229,7 @@ impl Of<'_> {
             Node::Conv {
                 from, to, kernel, ..
             } => {
-                let size = self.plan.conv_size(self.network, from, to, kernel);
+                let size = self.plan.conv_size(from, to, kernel);
                 let y = self.plan.stored(to).len();
                 let (x, w) = (shapes[from].len(), size.weights());
                 // A pooling convolution writes the maxima too.

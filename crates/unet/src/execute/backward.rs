@@ -11,7 +11,7 @@ use unet3d_kernels::{Region, Source, Target, Threads, Transform, View, conv3d, n
 
 use super::{Executor, cut, places, sources, split};
 use crate::config::Normalisation;
-use crate::graph::{Node, ValueId};
+use crate::graph::{Footprint, Node, ValueId};
 use crate::network::Parameters;
 use crate::plan::Mode;
 use crate::profile::Pass;
@@ -274,7 +274,7 @@ impl Executor {
         threads: &Threads,
         input: &[f32],
         (from, to): (ValueId, ValueId),
-        kernel: [usize; 3],
+        kernel: Footprint,
         weight: usize,
         d_logits: &[f32],
         gradients: &mut [f32],
@@ -292,11 +292,11 @@ impl Executor {
         let view = View {
             sources: &sources[..many],
             space: plan.shapes[from].space,
-            pad: plan.pad(&self.network, kernel),
+            pad: kernel.pad,
         };
         let problem = conv3d::Problem {
             input: view,
-            kernel,
+            kernel: kernel.size,
             out_c: plan.shapes[to].c,
         };
         let [dy_here, scratch, _] = split.write;
@@ -316,7 +316,7 @@ impl Executor {
         &mut self,
         threads: &Threads,
         (from, to): (ValueId, ValueId),
-        kernel: [usize; 3],
+        kernel: Footprint,
         weight: usize,
         parameters: &Parameters,
         d_logits: &[f32],
@@ -324,9 +324,8 @@ impl Executor {
     ) {
         let context = self.context(threads);
         let plan = &self.plan;
-        let size = plan.conv_size(&self.network, from, to, kernel);
+        let size = plan.conv_size(from, to, kernel);
         let weights = &parameters.values[self.network.layout().entries[weight].range.clone()];
-        let pad = plan.pad(&self.network, kernel);
         let mut first = 0;
         for &(value, crop) in &self.parts[from] {
             let shape = plan.shapes[value];
@@ -350,11 +349,11 @@ impl Executor {
             let view = View {
                 sources: &source,
                 space: plan.shapes[to].space,
-                pad: std::array::from_fn(|axis| kernel[axis] - 1 - pad[axis]),
+                pad: std::array::from_fn(|axis| kernel.size[axis] - 1 - kernel.pad[axis]),
             };
             let problem = conv3d::Problem {
                 input: view,
-                kernel,
+                kernel: kernel.size,
                 out_c: shape.c,
             };
             // A cropped skip leaves a rim without gradient; what is read there is that of

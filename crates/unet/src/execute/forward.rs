@@ -11,7 +11,7 @@ use unet3d_kernels::{
 
 use super::{Executor, places, sources, split};
 use crate::config::Normalisation;
-use crate::graph::{Node, ValueId};
+use crate::graph::{Footprint, Node, ValueId};
 use crate::layout::Layout;
 use crate::network::Parameters;
 use crate::plan::{Mode, Slabs};
@@ -147,7 +147,7 @@ impl Executor {
         parameters: &Parameters,
         input: &[f32],
         slabs: Slabs,
-        (values, kernel, weights): ((ValueId, ValueId), [usize; 3], Weights<'_>),
+        (values, kernel, weights): ((ValueId, ValueId), Footprint, Weights<'_>),
     ) {
         let up_conv = self.network.graph().nodes[slabs.step].clone();
         let mut seconds = [0.0; 2];
@@ -172,7 +172,7 @@ impl Executor {
         threads: &Threads,
         input: &[f32],
         (from, to): (ValueId, ValueId),
-        kernel: [usize; 3],
+        kernel: Footprint,
         Weights {
             weights,
             bias,
@@ -195,7 +195,7 @@ impl Executor {
         let mut space = plan.shapes[from].space;
         let whole = outputs.len() == plan.shapes[to].space[0];
         if !whole {
-            space[0] = outputs.len() + kernel[0] - 1;
+            space[0] = outputs.len() + kernel.size[0] - 1;
             // Of the value in slabs there are just these planes.
             for (source, (value, _)) in sources.iter_mut().zip(parts) {
                 if plan.slabs[*value].is_none() {
@@ -206,11 +206,11 @@ impl Executor {
         let view = View {
             sources: &sources[..many],
             space,
-            pad: plan.pad(&self.network, kernel),
+            pad: kernel.pad,
         };
         let problem = conv3d::Problem {
             input: view,
-            kernel,
+            kernel: kernel.size,
             out_c: plan.shapes[to].c,
         };
         let [out, scratch, pooled] = split.write;
