@@ -10,10 +10,10 @@ use std::time::Instant;
 use unet3d_kernels::conv3d::{Context, Method};
 use unet3d_kernels::{Isa, Memory, Source, Threads};
 
-use crate::graph::ValueId;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::profile::{Clock, Pass, Profile};
+use crate::plan::step::{Read, Step};
+use crate::profile::{Clock, Profile};
 use lazy::Lazy;
 
 /// How to run, whatever is run.
@@ -35,33 +35,20 @@ pub struct Executor {
     arena: Memory,
     workspace: Vec<f64>,
     sums: Vec<f64>,
-    /// Length of the partial sums that the last convolution left in the workspace.
-    moments: usize,
     /// What is still to be done to each value when it is read.
     lazy: Vec<Option<Lazy>>,
-    /// Parts of each value: itself, or the two of a concatenation.
-    parts: Vec<Vec<(ValueId, [usize; 3])>>,
     profile: Option<Profile>,
 }
 
 impl Executor {
     /// Allocates the memory of a plan of this network.
     pub fn new(network: &Network, plan: &Plan) -> Self {
-        let most = plan
-            .shapes
-            .iter()
-            .map(|shape| shape.n * shape.c)
-            .max()
-            .unwrap_or(0);
+        let applied = plan.applied.iter();
         Self {
             arena: Memory::zeroed(plan.arena),
             workspace: vec![0.0; plan.workspace],
-            sums: vec![0.0; 2 * most],
-            moments: 0,
-            lazy: lazy::of_network(network, plan),
-            parts: (0..plan.shapes.len())
-                .map(|value| plan.parts(network, value))
-                .collect(),
+            sums: vec![0.0; 2 * plan.most_channels],
+            lazy: applied.map(|a| a.as_ref().map(Lazy::new)).collect(),
             network: network.clone(),
             plan: plan.clone(),
             isa: Isa::best(),
@@ -77,7 +64,7 @@ impl Executor {
 
     /// Convolves with other kernels. Their memory may differ from the planned one.
     pub fn with_method(mut self, method: Method) -> Self {
-        if self.plan.method != method {
+        if self.plan.method() != method {
             self.plan = self.plan.with_method(&self.network, method);
             self.arena = Memory::zeroed(self.plan.arena);
             self.workspace.resize(self.plan.workspace, 0.0);
@@ -116,13 +103,6 @@ impl Executor {
         self.profile.as_ref().map(|_| Instant::now())
     }
 
-    /// Ends a pass of a node; the next one begins.
-    fn lap(&mut self, clock: &mut Clock, node: usize, pass: Pass) {
-        if let Some(profile) = &mut self.profile {
-            profile.add(node, pass, clock);
-        }
-    }
-
     /// What it runs.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -137,13 +117,14 @@ impl Executor {
 
     /// The logits of the last forward pass, `n d h w classes`.
     pub fn logits(&self) -> &[f32] {
-        let place = self
-            .plan
-            .values
-            .last()
-            .and_then(Option::clone)
-            .unwrap_or(0..0);
-        &self.arena[place]
+        &self.arena[self.plan.logits.clone()]
+    }
+}
+
+/// Ends a step; the next one begins.
+fn lap<Work>(profile: &mut Option<Profile>, clock: &mut Clock, step: &Step<Work>) {
+    if let Some(profile) = profile {
+        profile.add(step, clock);
     }
 }
 
@@ -173,38 +154,36 @@ fn split(arena: &mut [f32], read: [Range<usize>; 2], write: [Range<usize>; 3]) -
     }
 }
 
-/// The sources of a value's parts, the data of stored parts being `read`.
-fn sources<'a>(
-    plan: &Plan,
-    lazy: &'a [Option<Lazy>],
-    parts: &[(ValueId, [usize; 3])],
-    read: [&'a [f32]; 2],
-    input: &'a [f32],
-) -> ([Source<'a>; 2], usize) {
-    let source = |part: usize| {
-        let (value, crop) = parts[part.min(parts.len() - 1)];
-        let kept = plan.kept(value);
-        Source {
-            data: if value == 0 {
-                input
-            } else {
-                read[part.min(parts.len() - 1)]
-            },
-            shape: plan.stored(value),
-            crop: std::array::from_fn(|axis| crop[axis] - kept.start[axis]),
-            transform: lazy[plan.origin[value]].as_ref().map(Lazy::transform),
-        }
-    };
-    ([source(0), source(1)], parts.len())
+/// The source that a step reads, its data being `data`.
+fn source<'a>(lazy: &'a [Option<Lazy>], read: &Read, data: &'a [f32]) -> Source<'a> {
+    let applied = read.applied.and_then(|value| lazy[value].as_ref());
+    Source {
+        data,
+        shape: read.shape,
+        crop: read.crop,
+        transform: applied.map(Lazy::transform),
+    }
 }
 
-/// Places of a value's parts in the arena, empty for the input of the network.
-fn places(plan: &Plan, parts: &[(ValueId, [usize; 3])]) -> [Range<usize>; 2] {
-    let place = |part: usize| {
-        let value = parts.get(part).map(|(value, _)| *value);
-        value
-            .and_then(|value| plan.values[value].clone())
-            .unwrap_or(0..0)
+/// The sources of a convolution, the data of stored ones being `data`; how many there are.
+fn sources<'a>(
+    lazy: &'a [Option<Lazy>],
+    reads: &[Read],
+    data: [&'a [f32]; 2],
+    input: &'a [f32],
+) -> ([Source<'a>; 2], usize) {
+    let of = |i: usize| {
+        let i = i.min(reads.len() - 1);
+        let stored = reads[i].place.is_some();
+        source(lazy, &reads[i], if stored { data[i] } else { input })
     };
-    [place(0), place(1)]
+    ([of(0), of(1)], reads.len())
+}
+
+/// Places in the arena that are read, empty for the input of the network.
+fn places(reads: &[Read]) -> [Range<usize>; 2] {
+    [0, 1].map(|i| {
+        let read = reads.get(i).and_then(|read| read.place.clone());
+        read.unwrap_or(0..0)
+    })
 }

@@ -6,11 +6,10 @@
 
 use std::time::Instant;
 
-use unet3d_kernels::upconv3d;
-
-use crate::graph::{Node, ValueId};
+use crate::graph::Node;
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::plan::step::Step;
 
 /// The part of a node's work that a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +69,8 @@ pub struct Row {
     /// Seconds of the fastest call, which other programs on the machine have
     /// disturbed least; infinite before the first.
     pub fastest_s: f64,
+    /// Seconds of the calls that have ended: what is beyond is of slabs of the next.
+    finished_s: f64,
 }
 
 /// Rows for all nodes and passes of a plan.
@@ -85,17 +86,44 @@ pub(crate) type Clock = Option<Instant>;
 impl Profile {
     /// A profile in which nothing has run yet.
     pub(crate) fn new(network: &Network, plan: &Plan) -> Self {
-        let rows = network.graph().nodes.iter().flat_map(|node| {
-            let of_node = Of {
-                network,
-                plan,
-                node,
-            };
-            Pass::ALL.map(|pass| of_node.row(pass))
+        let nodes = network.graph().nodes.iter();
+        let rows = nodes.flat_map(|node| {
+            let name = name(network, node);
+            Pass::ALL.map(|pass| Row {
+                name: name.clone(),
+                shape: [0; 5],
+                pass,
+                flops: 0,
+                bytes: 0,
+                calls: 0,
+                seconds: 0.0,
+                fastest_s: f64::INFINITY,
+                finished_s: 0.0,
+            })
         });
-        Self {
+        let mut profile = Self {
             rows: rows.collect(),
+        };
+        for step in &*plan.forward {
+            profile.plan(step);
         }
+        for step in &*plan.backward {
+            profile.plan(step);
+        }
+        profile
+    }
+
+    /// What a step needs at least joins its row.
+    fn plan<Work>(&mut self, step: &Step<Work>) {
+        let [d, h, w] = step.shape.space;
+        let row = self.row(step);
+        row.shape = [step.shape.n, d, h, w, step.shape.c];
+        row.flops += step.cost.flops;
+        row.bytes += 4 * step.cost.floats as u64;
+    }
+
+    fn row<Work>(&mut self, step: &Step<Work>) -> &mut Row {
+        &mut self.rows[step.node * Pass::ALL.len() + step.pass as usize]
     }
 
     /// The rows of what has run: nodes in the order of the graph, each with its
@@ -107,161 +135,54 @@ impl Profile {
     /// Forgets what has run.
     pub fn clear(&mut self) {
         for row in &mut self.rows {
-            (row.calls, row.seconds, row.fastest_s) = (0, 0.0, f64::INFINITY);
+            (row.calls, row.seconds, row.finished_s) = (0, 0.0, 0.0);
+            row.fastest_s = f64::INFINITY;
         }
     }
 
-    /// Adds a call of a node that began at `clock` and has just ended.
-    pub(crate) fn add(&mut self, node: usize, pass: Pass, clock: &mut Clock) {
+    /// Adds a step that began at `clock` and has just ended. Slabs of one node are one
+    /// call; those of the up-convolution and the convolution come in turn.
+    pub(crate) fn add<Work>(&mut self, step: &Step<Work>, clock: &mut Clock) {
         let now = Instant::now();
-        if let Some(began) = clock.replace(now) {
-            self.add_seconds(node, pass, now.duration_since(began).as_secs_f64());
+        let Some(began) = clock.replace(now) else {
+            return;
+        };
+        let is_last = step.is_last;
+        let row = self.row(step);
+        row.seconds += now.duration_since(began).as_secs_f64();
+        if is_last {
+            row.calls += 1;
+            row.fastest_s = row.fastest_s.min(row.seconds - row.finished_s);
+            row.finished_s = row.seconds;
         }
-    }
-
-    /// Adds a call of a node that took so long.
-    pub(crate) fn add_seconds(&mut self, node: usize, pass: Pass, seconds: f64) {
-        let row = &mut self.rows[node * Pass::ALL.len() + pass as usize];
-        row.calls += 1;
-        row.seconds += seconds;
-        row.fastest_s = row.fastest_s.min(seconds);
     }
 }
 
-/// A node in its network and plan.
-struct Of<'a> {
-    network: &'a Network,
-    plan: &'a Plan,
-    node: &'a Node,
-}
-
-impl Of<'_> {
-    fn row(&self, pass: Pass) -> Row {
-        let shape = self.plan.shapes[self.writes()];
-        let [d, h, w] = shape.space;
-        let (flops, floats) = self.needs(pass);
-        Row {
-            name: self.name(),
-            shape: [shape.n, d, h, w, shape.c],
-            pass,
-            flops,
-            bytes: 4 * floats as u64,
-            calls: 0,
-            seconds: 0.0,
-            fastest_s: f64::INFINITY,
-        }
-    }
-
-    /// The value that the node makes or changes.
-    fn writes(&self) -> ValueId {
-        match *self.node {
-            Node::Conv { to, .. }
-            | Node::Pool { to, .. }
-            | Node::UpConv { to, .. }
-            | Node::Concat { to, .. } => to,
-            Node::Norm { value, .. }
-            | Node::Activation { value, .. }
-            | Node::Dropout { value, .. } => value,
-        }
-    }
-
-    fn name(&self) -> String {
-        let entries = &self.network.layout().entries;
-        let stem = |entry: usize| {
-            let name = &entries[entry].name;
-            name.rsplit_once('.')
-                .map_or(name.as_str(), |(stem, _)| stem)
-                .to_owned()
-        };
-        match *self.node {
-            Node::Conv { weight, .. } | Node::UpConv { weight, .. } => stem(weight),
-            Node::Norm { scale, .. } => stem(scale),
-            // Named after the level that it leaves.
-            Node::Pool { from, .. } => {
-                let maker = self
-                    .network
-                    .graph()
-                    .nodes
-                    .iter()
-                    .find_map(|node| match node {
-                        Node::Conv { to, weight, .. } if *to == from => Some(stem(*weight)),
-                        _ => None,
-                    });
-                let maker = maker.unwrap_or_default();
-                let level = maker.split('.').next().unwrap_or_default();
-                format!("{level}.pool")
-            }
-            Node::Activation { .. } => "activation".into(),
-            Node::Dropout { .. } => "dropout".into(),
-            Node::Concat { .. } => "concat".into(),
-        }
-    }
-
-    /// Direct arithmetic, and floats that are read or written at least.
-    fn needs(&self, pass: Pass) -> (u64, usize) {
-        let shapes = &self.plan.shapes;
-        // Value and gradient in, gradient out; of a pooled value the gradients by the
-        // maxima and by what a skip keeps come in. Where nothing is applied to the value,
-        // its gradient is only summed for the bias.
-        let activation = |value: ValueId| {
-            let nodes = &self.network.graph().nodes;
-            let is_applied =
-                |node: &Node| matches!(node, Node::Activation { value: v, .. } if *v == value);
-            let pooled = nodes.iter().find_map(|node| match *node {
-                Node::Pool { from, to, .. } if from == value => Some(to),
+/// Name of a node, as in the layout.
+fn name(network: &Network, node: &Node) -> String {
+    let entries = &network.layout().entries;
+    let stem = |entry: usize| {
+        let name = &entries[entry].name;
+        name.rsplit_once('.')
+            .map_or(name.as_str(), |(stem, _)| stem)
+            .to_owned()
+    };
+    match *node {
+        Node::Conv { weight, .. } | Node::UpConv { weight, .. } => stem(weight),
+        Node::Norm { scale, .. } => stem(scale),
+        // Named after the level that it leaves.
+        Node::Pool { from, .. } => {
+            let maker = network.graph().nodes.iter().find_map(|node| match node {
+                Node::Conv { to, weight, .. } if *to == from => Some(stem(*weight)),
                 _ => None,
             });
-            let kept = nodes.iter().find_map(|node| match *node {
-                Node::Concat { skip, to, .. } if skip == value => {
-                    Some(shapes[to].n * shapes[to].voxels() * shapes[skip].c)
-                }
-                _ => None,
-            });
-            let len = shapes[value].len();
-            let floats = match pooled {
-                _ if !nodes.iter().any(is_applied) => len,
-                Some(maxima) => 2 * len + shapes[maxima].len() + kept.unwrap_or(0),
-                None => 3 * len,
-            };
-            (0, floats)
-        };
-        match *self.node {
-            Node::Conv {
-                from, to, kernel, ..
-            } => {
-                let size = self.plan.conv_size(from, to, kernel);
-                let y = self.plan.stored(to).len();
-                let (x, w) = (shapes[from].len(), size.weights());
-                // A pooling convolution writes the maxima too.
-                let maxima = self.plan.fused[to].map_or(0, |fused| shapes[fused.to].len());
-                match pass {
-                    Pass::Activation => activation(to),
-                    Pass::Forward => (size.flops(), x + y + w + maxima),
-                    _ => (size.flops(), x + y + w),
-                }
-            }
-            Node::UpConv {
-                from, to, window, ..
-            } => {
-                let size = upconv3d::Size {
-                    input: shapes[from],
-                    window,
-                    out_c: shapes[to].c,
-                };
-                let (x, y, w) = (shapes[from].len(), shapes[to].len(), size.weights());
-                // Every output voxel is reached by one tap.
-                let flops = 2 * y as u64 * shapes[from].c as u64;
-                match pass {
-                    Pass::Activation => activation(to),
-                    // Both gradients: input read and written, each operand once.
-                    Pass::Backward => (2 * flops, 2 * x + y + 2 * w),
-                    _ => (flops, x + y + w),
-                }
-            }
-            Node::Pool { from, to, .. } => (0, shapes[from].len() + shapes[to].len()),
-            Node::Norm { value, .. } => (0, shapes[value].len()),
-            Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => (0, 0),
+            let maker = maker.unwrap_or_default();
+            let level = maker.split('.').next().unwrap_or_default();
+            format!("{level}.pool")
         }
+        Node::Activation { .. } => "activation".into(),
+        Node::Dropout { .. } => "dropout".into(),
+        Node::Concat { .. } => "concat".into(),
     }
 }
 

@@ -1,28 +1,26 @@
-//! The backward pass: the list of nodes read bottom-up.
-//!
-//! The gradient of a value is complete when its producer is reached, but for the part of a
-//! pooling: all its readers come later in the list. There it goes through pooling, dropout,
-//! activation and normalisation in one sweep, and on to the weights and to the input.
+//! The backward pass: the steps of the plan, one after the other.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::norm::{Normalised, Unpool};
 use unet3d_kernels::{Region, Source, Target, Threads, Transform, View, conv3d, norm, upconv3d};
 
-use super::{Executor, cut, places, sources, split};
+use super::{Executor, cut, lap, places, source, sources, split};
 use crate::config::Normalisation;
-use crate::graph::{Footprint, Node, ValueId};
 use crate::network::Parameters;
 use crate::plan::Mode;
-use crate::profile::Pass;
+use crate::plan::step::{Backward, Chosen, ConvInput, Input, Through};
 
-/// A pooling whose part of the gradient of the pooled value is still to be added.
-#[derive(Clone, Copy)]
-struct Pooling {
-    to: ValueId,
-    window: [usize; 3],
-    /// Where the gradient is already.
-    present: Region,
+/// What the caller of a backward pass holds.
+struct Callers<'a> {
+    threads: &'a Threads,
+    /// The trained parameters.
+    values: &'a [f32],
+    input: &'a [f32],
+    d_logits: &'a [f32],
+    gradients: &'a mut [f32],
 }
 
 impl Executor {
@@ -41,18 +39,14 @@ impl Executor {
         gradients: &mut [f32],
     ) {
         assert_eq!(
-            self.plan.mode,
+            self.plan.mode(),
             Mode::Train,
             "backward needs a plan for training"
         );
-        assert_eq!(
-            input.len(),
-            self.plan.shapes[0].len(),
-            "length of the input"
-        );
+        assert_eq!(input.len(), self.plan.input.len(), "length of the input");
         assert_eq!(
             d_logits.len(),
-            self.logits().len(),
+            self.plan.output.len(),
             "length of the gradient of the logits"
         );
         assert_eq!(
@@ -60,189 +54,123 @@ impl Executor {
             self.network.parameter_count(),
             "length of the gradients"
         );
-        // Where the gradient of each value already is, and by which pooling it will be whole.
-        let mut present = vec![Region::NOTHING; self.plan.shapes.len()];
-        let mut poolings: Vec<Option<Pooling>> = vec![None; self.plan.shapes.len()];
+        let mut callers = Callers {
+            threads,
+            values: &parameters.values,
+            input,
+            d_logits,
+            gradients,
+        };
+        let steps = Arc::clone(&self.plan.backward);
         let mut clock = self.clock();
-        for step in (0..self.network.graph().nodes.len()).rev() {
-            let node = self.network.graph().nodes[step].clone();
-            if let Node::Conv { to, .. } | Node::UpConv { to, .. } | Node::Pool { to, .. } = node {
-                let all = Region::all(self.plan.shapes[to]);
-                debug_assert!(
-                    present[to] == all
-                        || poolings[to].is_some()
-                        || self.plan.gradients[to].is_none(),
-                    "value {to} has a gradient only in {:?}",
-                    present[to]
-                );
-            }
-            match node {
-                Node::Conv {
-                    from,
-                    to,
-                    weight,
-                    bias,
-                    kernel,
-                } => {
-                    self.through_lazy(threads, to, bias, poolings[to], d_logits, gradients);
-                    self.lap(&mut clock, step, Pass::Activation);
-                    self.conv_weights(
-                        threads,
-                        input,
-                        (from, to),
-                        kernel,
-                        weight,
-                        d_logits,
-                        gradients,
-                    );
-                    self.lap(&mut clock, step, Pass::Weights);
-                    if from != 0 {
-                        self.conv_input(
-                            threads,
-                            (from, to),
-                            kernel,
-                            weight,
-                            parameters,
-                            d_logits,
-                            &mut present,
-                        );
-                        self.lap(&mut clock, step, Pass::Input);
-                    }
-                }
-                Node::UpConv {
-                    from,
-                    to,
-                    weight,
-                    bias,
-                    window,
-                } => {
-                    self.through_lazy(threads, to, bias, poolings[to], d_logits, gradients);
-                    self.lap(&mut clock, step, Pass::Activation);
-                    self.back_up_conv(threads, (from, to), window, weight, parameters, gradients);
-                    present[from] = Region::all(self.plan.shapes[from]);
-                    self.lap(&mut clock, step, Pass::Backward);
-                }
-                Node::Pool { from, to, window } => {
-                    let pooling = Pooling {
-                        to,
-                        window,
-                        present: present[from],
-                    };
-                    let other = poolings[from].replace(pooling);
-                    assert!(other.is_none(), "value {from} is pooled twice");
-                }
-                // Part of the producer of the value.
-                Node::Norm { .. }
-                | Node::Activation { .. }
-                | Node::Dropout { .. }
-                | Node::Concat { .. } => {}
+        for step in &*steps {
+            self.backward_step(&step.work, &mut callers);
+            lap(&mut self.profile, &mut clock, step);
+        }
+    }
+
+    fn backward_step(&mut self, work: &Backward, callers: &mut Callers<'_>) {
+        let context = self.context(callers.threads);
+        match work {
+            Backward::Through(step) => self.through(context, step, callers),
+            Backward::ConvWeights {
+                input,
+                kernel,
+                dy,
+                weights,
+            } => self.conv_weights(context, (input, kernel), (dy, weights), callers),
+            Backward::ConvInput(step) => self.conv_input(context, step, callers),
+            Backward::UpConv {
+                read,
+                window,
+                out_c,
+                dy,
+                dx,
+                weights,
+            } => {
+                let from = [read.place.clone().unwrap_or(0..0), dy.clone()];
+                let to = [dx.clone(), self.plan.scratch.clone(), 0..0];
+                let split = split(&mut self.arena, from, to);
+                let [x, dy] = split.read;
+                let problem = upconv3d::Problem {
+                    input: source(&self.lazy, read, x),
+                    window: *window,
+                    out_c: *out_c,
+                };
+                let [dx, scratch, _] = split.write;
+                let d_weights = &mut callers.gradients[weights.clone()];
+                upconv3d::backward_weights(context, &problem, dy, d_weights, scratch);
+                let weights = &callers.values[weights.clone()];
+                upconv3d::backward_input(context, &problem, weights, dy, dx, scratch);
             }
         }
     }
 
     /// The gradient of a value by its stored form, in place; the gradients of
     /// its normalisation and of its producer's bias.
-    fn through_lazy(
-        &mut self,
-        threads: &Threads,
-        value: ValueId,
-        bias: Option<usize>,
-        pooling: Option<Pooling>,
-        d_logits: &[f32],
-        gradients: &mut [f32],
-    ) {
-        let context = self.context(threads);
-        let shape = self.plan.shapes[value];
-        let layout = self.network.layout();
-        let two = 2 * shape.c;
-        let Some(lazy) = self.lazy[value].as_mut() else {
-            assert!(pooling.is_none(), "value {value} is pooled as it is");
-            if let Some(bias) = bias {
-                let dy = match &self.plan.gradients[value] {
-                    Some(place) => &self.arena[place.clone()],
-                    None => d_logits,
-                };
-                norm::channel_sums(context, dy, shape, &mut self.workspace, &mut self.sums);
-                add_sums(
-                    &self.sums,
-                    shape.n,
-                    shape.c,
-                    0,
-                    &mut gradients[layout.entries[bias].range.clone()],
-                );
+    fn through(&mut self, context: Context<'_>, step: &Through, callers: &mut Callers<'_>) {
+        let gradients = &mut *callers.gradients;
+        let (workspace, sums) = (&mut self.workspace, &mut self.sums);
+        let Some(lazy) = self.lazy[step.value].as_mut() else {
+            let dy = match &step.gradient {
+                Some(place) => &self.arena[place.clone()],
+                None => callers.d_logits,
+            };
+            if let Some(bias) = &step.bias {
+                let shape = step.shape;
+                norm::channel_sums(context, dy, shape, workspace, sums);
+                add_sums(sums, shape.n, 0, &mut gradients[bias.clone()]);
             }
             return;
         };
-        let Some(gradient) = self.plan.gradients[value].clone() else {
+        let Some(gradient) = step.gradient.clone() else {
             return;
         };
-        let y = self.plan.values[value].clone().unwrap_or(0..0);
-        let place = |places: &[Option<Range<usize>>], value: Option<ValueId>| {
-            let place = value.and_then(|value| places[value].clone());
-            place.unwrap_or(0..0)
-        };
-        // Where a pass of its own pools, what it stores is transformed.
-        let raw = self.plan.fused[value].map(|fused| fused.to);
-        let maxima = place(&self.plan.values, raw);
-        let dy = place(&self.plan.gradients, pooling.map(|pooling| pooling.to));
-        let [y, maxima, dy, g] = cut(&mut self.arena, [y, maxima, dy, gradient]);
-        let (y, maxima, dy) = (&*y, &*maxima, &*dy);
-        let unpool = pooling.map(|pooling| Unpool {
-            window: pooling.window,
-            maxima: raw.map(|_| maxima),
-            dy,
-            present: pooling.present,
-        });
-        let statistics = lazy.norm.map(|_| Normalised {
-            mean: &lazy.mean,
-            inv_std: &lazy.inv_std,
-        });
-        let transform = Transform {
-            scale: &lazy.scale,
-            shift: &lazy.shift,
-            slope: lazy.slope,
-            dropout: lazy.dropout,
-        };
-        let (workspace, sums) = (&mut self.workspace, &mut self.sums);
+        let shape = lazy.applied.shape;
+        let two = 2 * shape.c;
+        let unpool = step.unpool.as_ref();
+        let maxima = unpool.and_then(|unpool| unpool.maxima.clone());
+        let [y, at_maxima, dy, g] = cut(
+            &mut self.arena,
+            [
+                step.y.clone(),
+                maxima.clone().unwrap_or(0..0),
+                unpool.map_or(0..0, |unpool| unpool.dy.clone()),
+                gradient,
+            ],
+        );
         let value = norm::Value {
             y,
             shape,
-            transform,
-            unpool,
+            transform: Transform {
+                scale: &lazy.scale,
+                shift: &lazy.shift,
+                slope: lazy.applied.slope,
+                dropout: lazy.dropout,
+            },
+            unpool: unpool.map(|unpool| Unpool {
+                window: unpool.window,
+                maxima: maxima.map(|_| &*at_maxima),
+                dy: &*dy,
+                present: unpool.present,
+            }),
         };
-        let mut sum = |dz: &[f32]| {
-            norm::backward_sums(context, &value, statistics, dz, workspace, sums);
-        };
-        let Some(entries) = lazy.norm else {
-            if let Some(bias) = bias {
-                sum(g);
-                add_sums(
-                    sums,
-                    shape.n,
-                    shape.c,
-                    0,
-                    &mut gradients[layout.entries[bias].range.clone()],
-                );
+        let statistics = lazy.applied.norm.as_ref().map(|_| Normalised {
+            mean: &lazy.mean,
+            inv_std: &lazy.inv_std,
+        });
+        let Some(norm) = &lazy.applied.norm else {
+            if let Some(bias) = &step.bias {
+                norm::backward_sums(context, &value, statistics, g, workspace, sums);
+                add_sums(sums, shape.n, 0, &mut gradients[bias.clone()]);
             }
             norm::backward_apply(context, &value, None, g);
             return;
         };
-        sum(g);
+        norm::backward_sums(context, &value, statistics, g, workspace, sums);
         // A bias before a normalisation changes nothing: its gradient is 0.
-        add_sums(
-            sums,
-            shape.n,
-            shape.c,
-            1,
-            &mut gradients[layout.entries[entries.scale].range.clone()],
-        );
-        add_sums(
-            sums,
-            shape.n,
-            shape.c,
-            0,
-            &mut gradients[layout.entries[entries.shift].range.clone()],
-        );
+        add_sums(sums, shape.n, 1, &mut gradients[norm.scale.clone()]);
+        add_sums(sums, shape.n, 0, &mut gradients[norm.shift.clone()]);
         let instance = self.network.config().normalisation == Normalisation::Instance;
         for n in 0..shape.n {
             let samples = if instance { n..n + 1 } else { 0..shape.n };
@@ -268,164 +196,90 @@ impl Executor {
         norm::backward_apply(context, &value, Some(coefficients), g);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the operands of one node")]
     fn conv_weights(
         &mut self,
-        threads: &Threads,
-        input: &[f32],
-        (from, to): (ValueId, ValueId),
-        kernel: Footprint,
-        weight: usize,
-        d_logits: &[f32],
-        gradients: &mut [f32],
+        context: Context<'_>,
+        (input, kernel): (&Input, &Chosen),
+        (dy, weights): (&Option<Range<usize>>, &Range<usize>),
+        callers: &mut Callers<'_>,
     ) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let dy = plan.gradients[to].clone().unwrap_or(0..0);
-        let parts = &self.parts[from];
-        let split = split(
-            &mut self.arena,
-            places(plan, parts),
-            [dy.clone(), plan.scratch.clone(), 0..0],
-        );
-        let (sources, many) = sources(plan, &self.lazy, parts, split.read, input);
-        let view = View {
-            sources: &sources[..many],
-            space: plan.shapes[from].space,
-            pad: kernel.pad,
-        };
+        let write = [dy.clone().unwrap_or(0..0), self.plan.scratch.clone(), 0..0];
+        let split = split(&mut self.arena, places(&input.reads), write);
+        let (sources, many) = sources(&self.lazy, &input.reads, split.read, callers.input);
         let problem = conv3d::Problem {
-            input: view,
-            kernel: kernel.size,
-            out_c: plan.shapes[to].c,
+            input: View {
+                sources: &sources[..many],
+                space: input.space,
+                pad: input.pad,
+            },
+            kernel: kernel.size.kernel,
+            out_c: kernel.size.out_c,
         };
         let [dy_here, scratch, _] = split.write;
-        let dy = if dy.is_empty() { d_logits } else { dy_here };
-        let range = self.network.layout().entries[weight].range.clone();
-        plan.kernel(&problem.size()).backward_weights(
-            context,
-            &problem,
-            dy,
-            &mut gradients[range],
-            scratch,
-        );
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the operands of one node")]
-    fn conv_input(
-        &mut self,
-        threads: &Threads,
-        (from, to): (ValueId, ValueId),
-        kernel: Footprint,
-        weight: usize,
-        parameters: &Parameters,
-        d_logits: &[f32],
-        present: &mut [Region],
-    ) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let size = plan.conv_size(from, to, kernel);
-        let weights = &parameters.values[self.network.layout().entries[weight].range.clone()];
-        let mut first = 0;
-        for &(value, crop) in &self.parts[from] {
-            let shape = plan.shapes[value];
-            let dy_place = plan.gradients[to].clone().unwrap_or(0..0);
-            let dx = plan.gradients[value].clone().unwrap_or(0..0);
-            let write = [dx, plan.scratch.clone(), plan.flipped.clone()];
-            let split = split(&mut self.arena, [dy_place.clone(), 0..0], write);
-            let dy = if dy_place.is_empty() {
-                d_logits
-            } else {
-                split.read[0]
-            };
-            let [dx, scratch, flipped] = split.write;
-            conv3d::flipped(&size, weights, first, shape.c, threads, flipped);
-            let source = [Source {
-                data: dy,
-                shape: plan.shapes[to],
-                crop: [0; 3],
-                transform: None,
-            }];
-            let view = View {
-                sources: &source,
-                space: plan.shapes[to].space,
-                pad: std::array::from_fn(|axis| kernel.size[axis] - 1 - kernel.pad[axis]),
-            };
-            let problem = conv3d::Problem {
-                input: view,
-                kernel: kernel.size,
-                out_c: shape.c,
-            };
-            // A cropped skip leaves a rim without gradient; what is read there is that of
-            // the pooling alone.
-            let space = problem.output().space;
-            let region = Region {
-                start: crop,
-                end: std::array::from_fn(|axis| crop[axis] + space[axis]),
-            };
-            let accumulate = !present[value].is_empty();
-            debug_assert!(!accumulate || present[value] == region);
-            let target = Target {
-                data: dx,
-                shape,
-                crop,
-                accumulate,
-                moments: None,
-                kept: Region::all(problem.output()),
-                pooled: None,
-            };
-            let size = problem.size();
-            plan.kernel(&size)
-                .forward(context, &problem, flipped, None, target, scratch);
-            present[value] = region;
-            first += shape.c;
-        }
-    }
-
-    fn back_up_conv(
-        &mut self,
-        threads: &Threads,
-        (from, to): (ValueId, ValueId),
-        window: [usize; 3],
-        weight: usize,
-        parameters: &Parameters,
-        gradients: &mut [f32],
-    ) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let dy = plan.gradients[to].clone().unwrap_or(0..0);
-        let dx = plan.gradients[from].clone().unwrap_or(0..0);
-        let x = plan.values[from].clone().unwrap_or(0..0);
-        let split = split(&mut self.arena, [x, dy], [dx, plan.scratch.clone(), 0..0]);
-        let [x, dy] = split.read;
-        let ([source, _], _) = sources(plan, &self.lazy, &self.parts[from], [x, &[]], &[]);
-        let problem = upconv3d::Problem {
-            input: source,
-            window,
-            out_c: plan.shapes[to].c,
+        let dy = if dy.is_some() {
+            dy_here
+        } else {
+            callers.d_logits
         };
-        let [dx, scratch, _] = split.write;
-        let range = self.network.layout().entries[weight].range.clone();
-        upconv3d::backward_weights(
-            context,
-            &problem,
-            dy,
-            &mut gradients[range.clone()],
-            scratch,
+        let d_weights = &mut callers.gradients[weights.clone()];
+        kernel
+            .kernel
+            .backward_weights(context, &problem, dy, d_weights, scratch);
+    }
+
+    fn conv_input(&mut self, context: Context<'_>, step: &ConvInput, callers: &Callers<'_>) {
+        let from = [step.dy.clone().unwrap_or(0..0), 0..0];
+        let plan = &self.plan;
+        let to = [step.dx.clone(), plan.scratch.clone(), plan.flipped.clone()];
+        let split = split(&mut self.arena, from, to);
+        let dy = if step.dy.is_some() {
+            split.read[0]
+        } else {
+            callers.d_logits
+        };
+        let [dx, scratch, flipped] = split.write;
+        let weights = &callers.values[step.weights.clone()];
+        let many = step.back.size.out_c;
+        conv3d::flipped(
+            &step.size,
+            weights,
+            step.first,
+            many,
+            callers.threads,
+            flipped,
         );
-        upconv3d::backward_input(
-            context,
-            &problem,
-            &parameters.values[range],
-            dy,
-            dx,
-            scratch,
-        );
+        let source = [Source {
+            data: dy,
+            shape: step.dy_shape,
+            crop: [0; 3],
+            transform: None,
+        }];
+        let problem = conv3d::Problem {
+            input: View {
+                sources: &source,
+                space: step.dy_shape.space,
+                pad: step.pad,
+            },
+            kernel: step.back.size.kernel,
+            out_c: many,
+        };
+        let target = Target {
+            data: dx,
+            shape: step.dx_shape,
+            crop: step.crop,
+            accumulate: step.accumulate,
+            moments: None,
+            kept: Region::all(problem.output()),
+            pooled: None,
+        };
+        let kernel = step.back.kernel;
+        kernel.forward(context, &problem, flipped, None, target, scratch);
     }
 }
 
 /// Adds the `k`-th sums of all samples, in order, to a channel vector.
-fn add_sums(sums: &[f64], samples: usize, channels: usize, k: usize, to: &mut [f32]) {
+fn add_sums(sums: &[f64], samples: usize, k: usize, to: &mut [f32]) {
+    let channels = to.len();
     for (c, to) in to.iter_mut().enumerate() {
         let sum: f64 = (0..samples).map(|n| sums[(n * 2 + k) * channels + c]).sum();
         *to += sum as f32;

@@ -1,29 +1,18 @@
-//! The forward pass.
+//! The forward pass: the steps of the plan, one after the other.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::sync::Arc;
 
 use rand::Rng;
+use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::random::{Stream, generator};
-use unet3d_kernels::{
-    Dropout, Pooled, Region, Target, Threads, View, conv3d, norm, pool3d, upconv3d,
-};
+use unet3d_kernels::{Dropout, Pooled, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
 
-use super::{Executor, places, sources, split};
+use super::{Executor, lap, places, source, sources, split};
 use crate::config::Normalisation;
-use crate::graph::{Footprint, Node, ValueId};
-use crate::layout::Layout;
 use crate::network::Parameters;
-use crate::plan::{Mode, Slabs};
-use crate::profile::Pass;
-
-/// The parameters of a convolution, and the scale of the normalisation behind it.
-#[derive(Clone, Copy)]
-struct Weights<'a> {
-    weights: &'a [f32],
-    bias: Option<&'a [f32]>,
-    scale: Option<&'a [f32]>,
-}
+use crate::plan::Mode;
+use crate::plan::step::{Conv, Forward, Norm, Read, Statistics, UpConv};
 
 impl Executor {
     /// The logits `n d h w classes` for an input `n d h w c`. `dropout` is the
@@ -39,65 +28,28 @@ impl Executor {
         input: &[f32],
         dropout: Option<(u64, u64)>,
     ) -> &[f32] {
-        assert_eq!(
-            input.len(),
-            self.plan.shapes[0].len(),
-            "length of the input"
-        );
+        assert_eq!(input.len(), self.plan.input.len(), "length of the input");
         assert_eq!(
             parameters.values.len(),
             self.network.parameter_count(),
             "number of parameters"
         );
         assert!(
-            dropout.is_none() || self.plan.mode == Mode::Train,
+            dropout.is_none() || self.plan.mode() == Mode::Train,
             "dropout in a plan for prediction, which pools what nothing was dropped from"
         );
         self.draw_dropout(dropout);
+        let context = self.context(threads);
+        let steps = Arc::clone(&self.plan.forward);
         let mut clock = self.clock();
-        for step in 0..self.network.graph().nodes.len() {
-            let node = self.network.graph().nodes[step].clone();
-            match node {
-                Node::Conv {
-                    from,
-                    to,
-                    weight,
-                    bias,
-                    kernel,
-                } => {
-                    let weights = self.slice(&parameters.values, weight);
-                    let bias = bias.map(|bias| self.slice(&parameters.values, bias));
-                    let scale = self.lazy[to].as_ref().and_then(|lazy| lazy.norm);
-                    let scale = scale.map(|norm| self.slice(&parameters.values, norm.scale));
-                    let weights = Weights {
-                        weights,
-                        bias,
-                        scale,
-                    };
-                    self.moments = 0;
-                    if let Some(slabs) = self.plan.slabs_of(&self.parts[from]) {
-                        let conv = ((from, to), kernel, weights);
-                        self.conv_in_slabs(threads, parameters, input, slabs, conv);
-                        clock = self.clock();
-                        continue;
-                    }
-                    let all = 0..self.plan.shapes[to].space[0];
-                    self.conv(threads, input, (from, to), kernel, weights, all);
-                }
-                // Done before the convolution that reads it.
-                Node::UpConv { to, .. } if self.plan.slabs[to].is_some() => continue,
-                Node::UpConv { to, .. } => {
-                    let all = 0..self.plan.shapes[to].space[0];
-                    self.up_conv(threads, parameters, &node, all);
-                }
-                // Done by the convolution.
-                Node::Pool { from, .. } if self.plan.fused[from].is_some() => continue,
-                Node::Pool { from, to, window } => self.pool(threads, from, to, window),
-                Node::Norm { value, .. } => self.normalise(threads, value, parameters),
-                // Applied when the value is read.
-                Node::Activation { .. } | Node::Dropout { .. } | Node::Concat { .. } => continue,
+        for step in &*steps {
+            match &step.work {
+                Forward::Conv(conv) => self.conv(context, &parameters.values, input, conv),
+                Forward::UpConv(up_conv) => self.up_conv(context, &parameters.values, up_conv),
+                Forward::Pool { read, window, to } => self.pool(context, read, *window, to),
+                Forward::Norm(norm) => self.normalise(context, norm, parameters),
             }
-            self.lap(&mut clock, step, Pass::Forward);
+            lap(&mut self.profile, &mut clock, step);
         }
         self.logits()
     }
@@ -106,18 +58,19 @@ impl Executor {
     /// forward pass (the variance unbiased, as PyTorch and Keras do).
     /// Does nothing unless the network normalises with running statistics.
     pub fn update_running(&self, parameters: &mut Parameters, momentum: f32) {
+        let epsilon = self.network.config().epsilon;
         for lazy in self.lazy.iter().flatten() {
-            let Some([mean, variance]) = lazy.norm.and_then(|norm| norm.running) else {
+            let norm = lazy.applied.norm.as_ref();
+            let Some([mean, variance]) = norm.and_then(|norm| norm.running.as_ref()) else {
                 continue;
             };
-            let running = self.network.running_layout();
-            let count = (lazy.shape.n * lazy.shape.voxels()) as f32;
+            let shape = lazy.applied.shape;
+            let count = (shape.n * shape.voxels()) as f32;
             let unbias = count / (count - 1.0).max(1.0);
-            let epsilon = self.network.config().epsilon;
-            for c in 0..lazy.shape.c {
+            for c in 0..shape.c {
                 let biased = 1.0 / (lazy.inv_std[c] * lazy.inv_std[c]) - epsilon;
-                for (entry, new) in [(mean, lazy.mean[c]), (variance, biased.max(0.0) * unbias)] {
-                    let value = &mut parameters.running[running.entries[entry].range.start + c];
+                for (range, new) in [(mean, lazy.mean[c]), (variance, biased.max(0.0) * unbias)] {
+                    let value = &mut parameters.running[range.start + c];
                     *value += momentum * (new - *value);
                 }
             }
@@ -127,229 +80,127 @@ impl Executor {
     fn draw_dropout(&mut self, dropout: Option<(u64, u64)>) {
         let key = dropout.map(|(seed, step)| generator(seed, Stream::Dropout, step).next_u64());
         for lazy in self.lazy.iter_mut().flatten() {
-            lazy.dropout = key.zip(lazy.rate).map(|(key, (rate, index))| Dropout {
-                // An odd constant keeps the keys of the layers apart.
-                key: key.wrapping_add((index as u64).wrapping_mul(0xD134_2543_DE82_EF95)),
-                rate,
-            });
+            lazy.dropout = key
+                .zip(lazy.applied.dropout)
+                .map(|(key, (rate, index))| Dropout {
+                    // An odd constant keeps the keys of the layers apart.
+                    key: key.wrapping_add((index as u64).wrapping_mul(0xD134_2543_DE82_EF95)),
+                    rate,
+                });
         }
     }
 
-    fn slice<'a>(&self, values: &'a [f32], entry: usize) -> &'a [f32] {
-        let layout: &Layout = self.network.layout();
-        &values[layout.entries[entry].range.clone()]
-    }
-
-    /// A convolution and the up-convolution before it, some planes at a time.
-    fn conv_in_slabs(
-        &mut self,
-        threads: &Threads,
-        parameters: &Parameters,
-        input: &[f32],
-        slabs: Slabs,
-        (values, kernel, weights): ((ValueId, ValueId), Footprint, Weights<'_>),
-    ) {
-        let up_conv = self.network.graph().nodes[slabs.step].clone();
-        let mut seconds = [0.0; 2];
-        for outputs in slabs.outputs() {
-            let began = Instant::now();
-            self.up_conv(threads, parameters, &up_conv, slabs.planes(&outputs));
-            let made = Instant::now();
-            self.conv(threads, input, values, kernel, weights, outputs);
-            seconds[0] += made.duration_since(began).as_secs_f64();
-            seconds[1] += made.elapsed().as_secs_f64();
-        }
-        if let Some(profile) = &mut self.profile {
-            profile.add_seconds(slabs.step, Pass::Forward, seconds[0]);
-            profile.add_seconds(slabs.reader, Pass::Forward, seconds[1]);
-        }
-    }
-
-    /// The planes `outputs` of a convolution. Their partial sums for statistics follow
-    /// those of the planes before.
-    fn conv(
-        &mut self,
-        threads: &Threads,
-        input: &[f32],
-        (from, to): (ValueId, ValueId),
-        kernel: Footprint,
-        Weights {
-            weights,
-            bias,
-            scale,
-        }: Weights<'_>,
-        outputs: Range<usize>,
-    ) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let out = plan.values[to].clone().unwrap_or(0..0);
-        let fused = plan.fused[to];
-        let pooled = fused.and_then(|fused| plan.values[fused.to].clone());
-        let parts = &self.parts[from];
+    fn conv(&mut self, context: Context<'_>, values: &[f32], input: &[f32], conv: &Conv) {
+        let pooled = conv
+            .pooled
+            .as_ref()
+            .map_or(0..0, |pooled| pooled.to.clone());
         let split = split(
             &mut self.arena,
-            places(plan, parts),
-            [out, plan.scratch.clone(), pooled.unwrap_or(0..0)],
+            places(&conv.input.reads),
+            [conv.to.clone(), self.plan.scratch.clone(), pooled],
         );
-        let (mut sources, many) = sources(plan, &self.lazy, parts, split.read, input);
-        let mut space = plan.shapes[from].space;
-        let whole = outputs.len() == plan.shapes[to].space[0];
-        if !whole {
-            space[0] = outputs.len() + kernel.size[0] - 1;
-            // Of the value in slabs there are just these planes.
-            for (source, (value, _)) in sources.iter_mut().zip(parts) {
-                if plan.slabs[*value].is_none() {
-                    source.crop[0] += outputs.start;
-                }
-            }
-        }
-        let view = View {
-            sources: &sources[..many],
-            space,
-            pad: kernel.pad,
-        };
+        let (sources, many) = sources(&self.lazy, &conv.input.reads, split.read, input);
         let problem = conv3d::Problem {
-            input: view,
-            kernel: kernel.size,
-            out_c: plan.shapes[to].c,
+            input: View {
+                sources: &sources[..many],
+                space: conv.input.space,
+                pad: conv.input.pad,
+            },
+            kernel: conv.kernel.size.kernel,
+            out_c: conv.kernel.size.out_c,
         };
         let [out, scratch, pooled] = split.write;
-        // Statistics come with the write, where they are wanted.
-        let kernel = plan.kernel(&problem.size());
-        let is_measured = self.lazy[to].as_ref().is_some_and(|lazy| lazy.measured);
-        let first = self.moments;
-        if is_measured {
-            self.moments += plan.moments(&problem.size());
-        }
         let target = Target {
             data: out,
-            shape: plan.stored(to),
-            crop: [outputs.start, 0, 0],
+            shape: conv.to_shape,
+            crop: conv.to_crop,
             accumulate: false,
-            moments: is_measured.then(|| &mut self.workspace[first..self.moments]),
-            kept: if whole {
-                plan.kept(to)
-            } else {
-                Region::all(problem.output())
-            },
-            pooled: fused.map(|fused| Pooled {
+            // Statistics come with the write, where they are wanted.
+            moments: (conv.moments.clone()).map(|range| &mut self.workspace[range]),
+            kept: conv.kept,
+            pooled: conv.pooled.as_ref().map(|to| Pooled {
                 data: pooled,
-                window: fused.window,
-                scale,
+                window: to.window,
+                scale: to.scale.clone().map(|range| &values[range]),
             }),
         };
+        let weights = &values[conv.weights.clone()];
+        let bias = conv.bias.clone().map(|range| &values[range]);
+        let kernel = conv.kernel.kernel;
         kernel.forward(context, &problem, weights, bias, target, scratch);
     }
 
-    /// The planes `planes` of an up-convolution, in whole windows.
-    fn up_conv(
-        &mut self,
-        threads: &Threads,
-        parameters: &Parameters,
-        node: &Node,
-        planes: Range<usize>,
-    ) {
-        let Node::UpConv {
-            from,
-            to,
-            weight,
-            bias,
-            window,
-        } = *node
-        else {
-            return;
-        };
-        let weights = self.slice(&parameters.values, weight);
-        let bias = bias.map(|bias| self.slice(&parameters.values, bias));
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let out = plan.values[to].clone().unwrap_or(0..0);
-        let parts = &self.parts[from];
-        let split = split(
-            &mut self.arena,
-            places(plan, parts),
-            [out, plan.scratch.clone(), 0..0],
-        );
-        let ([mut source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
-        if planes.len() < plan.shapes[to].space[0] {
-            let (first, shape) = plan.up_input(from, window, &planes);
-            source.data = &source.data[source.shape.at(0, [first, 0, 0])..][..shape.len()];
-            source.shape = shape;
-        }
+    fn up_conv(&mut self, context: Context<'_>, values: &[f32], up_conv: &UpConv) {
+        let from = [up_conv.read.place.clone().unwrap_or(0..0), 0..0];
+        let to = [up_conv.to.clone(), self.plan.scratch.clone(), 0..0];
+        let split = split(&mut self.arena, from, to);
         let problem = upconv3d::Problem {
-            input: source,
-            window,
-            out_c: plan.shapes[to].c,
+            input: source(&self.lazy, &up_conv.read, split.read[0]),
+            window: up_conv.size.window,
+            out_c: up_conv.size.out_c,
         };
         let [out, scratch, _] = split.write;
-        let out = &mut out[..problem.size().output().len()];
+        let weights = &values[up_conv.weights.clone()];
+        let bias = up_conv.bias.clone().map(|range| &values[range]);
         upconv3d::forward(context, &problem, weights, bias, out, scratch);
     }
 
-    fn pool(&mut self, threads: &Threads, from: ValueId, to: ValueId, window: [usize; 3]) {
-        let context = self.context(threads);
-        let plan = &self.plan;
-        let out = plan.values[to].clone().unwrap_or(0..0);
-        let parts = &self.parts[from];
-        let split = split(&mut self.arena, places(plan, parts), [out, 0..0, 0..0]);
-        let ([source, _], _) = sources(plan, &self.lazy, parts, split.read, &[]);
+    fn pool(&mut self, context: Context<'_>, read: &Read, window: [usize; 3], to: &Range<usize>) {
+        let from = [read.place.clone().unwrap_or(0..0), 0..0];
+        let split = split(&mut self.arena, from, [to.clone(), 0..0, 0..0]);
+        let source = source(&self.lazy, read, split.read[0]);
         let [out, _, _] = split.write;
         pool3d::forward(context, &source, window, out);
     }
 
     /// Statistics of a value and the scale and shift that follow from them.
-    fn normalise(&mut self, threads: &Threads, value: ValueId, parameters: &Parameters) {
-        let context = self.context(threads);
+    fn normalise(&mut self, context: Context<'_>, step: &Norm, parameters: &Parameters) {
         let config = self.network.config();
         let epsilon = f64::from(config.epsilon);
-        let place = self.plan.values[value].clone().unwrap_or(0..0);
-        let Some(lazy) = self.lazy[value].as_mut() else {
+        let Some(lazy) = self.lazy[step.value].as_mut() else {
             return;
         };
-        let Some(entries) = lazy.norm else { return };
-        let shape = lazy.shape;
+        let shape = lazy.applied.shape;
         let two = 2 * shape.c;
-        let running = !lazy.measured;
-        let parts = std::mem::take(&mut self.moments);
-        if parts > 0 {
-            let sums = &mut self.sums[..shape.n * two];
-            norm::sum_parts(&self.workspace[..parts], shape.n, sums);
-        } else if !running {
-            norm::moments(
+        match &step.statistics {
+            Statistics::Moments { len } => {
+                let sums = &mut self.sums[..shape.n * two];
+                norm::sum_parts(&self.workspace[..*len], shape.n, sums);
+            }
+            Statistics::Value(place) => norm::moments(
                 context,
-                &self.arena[place],
+                &self.arena[place.clone()],
                 shape,
                 &mut self.workspace,
                 &mut self.sums,
-            );
+            ),
+            Statistics::Running(_) => {}
         }
-        let layout = self.network.layout();
-        let gamma = &parameters.values[layout.entries[entries.scale].range.clone()];
-        let beta = &parameters.values[layout.entries[entries.shift].range.clone()];
+        let gamma = &parameters.values[step.scale.clone()];
+        let beta = &parameters.values[step.shift.clone()];
         for c in 0..shape.c {
             for n in 0..shape.n {
-                let (mean, variance) =
-                    if let (true, Some([mean, variance])) = (running, entries.running) {
-                        let layout = self.network.running_layout();
-                        let of = |entry: usize| {
-                            f64::from(parameters.running[layout.entries[entry].range.start + c])
-                        };
-                        (of(mean), of(variance))
-                    } else {
-                        let samples = match config.normalisation {
-                            Normalisation::Instance => n..n + 1,
-                            _ => 0..shape.n,
-                        };
-                        let count = (samples.len() * shape.voxels()) as f64;
-                        let sum = |k: usize| {
-                            samples
-                                .clone()
-                                .map(|n| self.sums[n * two + k * shape.c + c])
-                                .sum::<f64>()
-                        };
-                        let mean = sum(0) / count;
-                        (mean, (sum(1) / count - mean * mean).max(0.0))
+                let (mean, variance) = if let Statistics::Running(both) = &step.statistics {
+                    let [mean, variance] = both
+                        .each_ref()
+                        .map(|range| f64::from(parameters.running[range.start + c]));
+                    (mean, variance)
+                } else {
+                    let samples = match config.normalisation {
+                        Normalisation::Instance => n..n + 1,
+                        _ => 0..shape.n,
                     };
+                    let count = (samples.len() * shape.voxels()) as f64;
+                    let sum = |k: usize| {
+                        samples
+                            .clone()
+                            .map(|n| self.sums[n * two + k * shape.c + c])
+                            .sum::<f64>()
+                    };
+                    let mean = sum(0) / count;
+                    (mean, (sum(1) / count - mean * mean).max(0.0))
+                };
                 let inv_std = 1.0 / (variance + epsilon).sqrt();
                 let i = n * shape.c + c;
                 lazy.mean[i] = mean as f32;

@@ -1,22 +1,12 @@
 //! Normalisation, activation and dropout of a value, applied when it is read.
 
-use unet3d_kernels::{Dropout, Shape, Transform};
+use unet3d_kernels::{Dropout, Transform};
 
-use crate::graph::Node;
-use crate::network::Network;
-use crate::plan::{Mode, Plan};
+use crate::plan::Applied;
 
 /// What is still to be done to a stored value, and what its gradient needs.
 pub(super) struct Lazy {
-    /// Scale and shift entries, and the running statistics.
-    pub(super) norm: Option<Norm>,
-    /// Whether its statistics are needed: not where running ones are used.
-    pub(super) measured: bool,
-    /// Factor of negative values.
-    pub(super) slope: f32,
-    /// Rate and index of the dropout.
-    pub(super) rate: Option<(f32, usize)>,
-    pub(super) shape: Shape,
+    pub(super) applied: Applied,
     /// Each `n * c`, as the transform applies them.
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
@@ -29,68 +19,26 @@ pub(super) struct Lazy {
     pub(super) dropout: Option<Dropout>,
 }
 
-/// Entries of a normalisation in the layouts.
-#[derive(Clone, Copy)]
-pub(super) struct Norm {
-    pub(super) scale: usize,
-    pub(super) shift: usize,
-    pub(super) running: Option<[usize; 2]>,
-}
-
 impl Lazy {
-    pub(super) fn transform(&self) -> Transform<'_> {
-        Transform {
-            scale: &self.scale,
-            shift: &self.shift,
-            slope: self.slope,
-            dropout: self.dropout,
-        }
-    }
-}
-
-/// Collects the Norm, Activation and Dropout nodes by value.
-pub(super) fn of_network(network: &Network, plan: &Plan) -> Vec<Option<Lazy>> {
-    let mut lazy: Vec<Option<Lazy>> = plan.shapes.iter().map(|_| None).collect();
-    for node in &network.graph().nodes {
-        let (&Node::Norm { value, .. }
-        | &Node::Activation { value, .. }
-        | &Node::Dropout { value, .. }) = node
-        else {
-            continue;
-        };
-        let shape = plan.shapes[value];
-        let many = shape.n * shape.c;
-        let of_value = lazy[value].get_or_insert_with(|| Lazy {
-            norm: None,
-            measured: false,
-            slope: 1.0,
-            rate: None,
-            shape,
+    pub(super) fn new(applied: &Applied) -> Self {
+        let many = applied.shape.n * applied.shape.c;
+        Self {
+            applied: applied.clone(),
             scale: vec![1.0; many],
             shift: vec![0.0; many],
             mean: vec![0.0; many],
             inv_std: vec![1.0; many],
             coefficients: [(); 3].map(|()| vec![0.0; many]),
             dropout: None,
-        });
-        match *node {
-            Node::Norm {
-                scale,
-                shift,
-                running,
-                ..
-            } => {
-                of_value.norm = Some(Norm {
-                    scale,
-                    shift,
-                    running,
-                });
-                of_value.measured = running.is_none() || plan.mode == Mode::Train;
-            }
-            Node::Activation { slope, .. } => of_value.slope = slope,
-            Node::Dropout { rate, index, .. } => of_value.rate = Some((rate, index)),
-            _ => {}
         }
     }
-    lazy
+
+    pub(super) fn transform(&self) -> Transform<'_> {
+        Transform {
+            scale: &self.scale,
+            shift: &self.shift,
+            slope: self.applied.slope,
+            dropout: self.dropout,
+        }
+    }
 }
