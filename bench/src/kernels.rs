@@ -9,9 +9,9 @@
 
 use std::time::Instant;
 
-use unet3d_kernels::conv3d::{Context, KERNELS, Problem};
+use unet3d_kernels::conv3d::{KERNELS, Problem};
 use unet3d_kernels::{
-    Isa, Memory, Region, Shape, Source, Target, Threads, Transform, View, upconv3d,
+    Context, Isa, Memory, Region, Shape, Source, Target, Threads, Transform, View, upconv3d,
 };
 
 /// Runs of each kernel; the fastest counts, the machine being shared.

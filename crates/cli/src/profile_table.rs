@@ -1,7 +1,7 @@
 //! The table of a profile: each layer and pass, beside what this machine could do.
 
 use serde::Serialize;
-use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::Context;
 use unet3d_kernels::probe;
 use unet3d_unet::Profile;
 

@@ -6,6 +6,7 @@
 //! `reference` (nested loops, f64 sums) that the fast ones are tested against.
 
 // What every kernel is handed.
+mod context;
 pub mod isa;
 pub mod memory;
 pub mod random;
@@ -25,6 +26,7 @@ pub mod probe;
 
 mod micro;
 
+pub use context::Context;
 pub use isa::Isa;
 pub use memory::{Memory, is_obtainable};
 pub use threads::Threads;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pulp::{Simd, WithSimd};
 
-use crate::conv3d::Context;
+use crate::Context;
 use crate::micro::{is_portable, mul_add};
 
 /// Runs of each probe; the best counts, as everything else only slows it down.

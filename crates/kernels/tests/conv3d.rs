@@ -4,10 +4,11 @@ mod common;
 
 use common::{compare, integers, numbers, report};
 use unet3d_kernels::conv3d::{
-    self, Context, KERNELS, Kernel, Method, Problem, flipped, reference::Reference,
+    self, KERNELS, Kernel, Method, Problem, flipped, reference::Reference,
 };
 use unet3d_kernels::{
-    Dropout, Isa, Memory, Pooled, Region, Shape, Source, Target, Threads, Transform, View, pool3d,
+    Context, Dropout, Isa, Memory, Pooled, Region, Shape, Source, Target, Threads, Transform, View,
+    pool3d,
 };
 
 /// (n, space, channels of the two sources, out channels, kernel, pad)

@@ -4,9 +4,10 @@
 mod common;
 
 use common::{compare, integers, numbers, report};
-use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::norm::{self, Normalised, Unpool, Value};
-use unet3d_kernels::{Dropout, Isa, Region, Shape, Source, Threads, Transform, pool3d, upconv3d};
+use unet3d_kernels::{
+    Context, Dropout, Isa, Region, Shape, Source, Threads, Transform, pool3d, upconv3d,
+};
 
 /// (n, space, in channels, out channels, window).
 type Up = (usize, [usize; 3], usize, usize, [usize; 3]);

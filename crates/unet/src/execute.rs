@@ -7,8 +7,8 @@ mod lazy;
 use std::ops::Range;
 use std::time::Instant;
 
-use unet3d_kernels::conv3d::{Context, Method};
-use unet3d_kernels::{Isa, Memory, Source, Threads};
+use unet3d_kernels::conv3d::Method;
+use unet3d_kernels::{Context, Isa, Memory, Source, Threads};
 
 use crate::network::Network;
 use crate::plan::Plan;

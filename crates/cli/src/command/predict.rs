@@ -13,8 +13,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use unet3d_kernels::Threads;
-use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::{Context, Threads};
 use unet3d_predict::{
     Error, Model, Options, Prediction, Tiling, channels_first, check_fit, turn_for,
 };

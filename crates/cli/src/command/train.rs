@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use unet3d_kernels::conv3d::Context;
+use unet3d_kernels::Context;
 use unet3d_train::dataset::{self, CaseFiles, DataSet, Split};
 use unet3d_train::run::{RunData, Sitting};
 use unet3d_train::validate::HeldOut;

@@ -20,7 +20,8 @@
 use pulp::Simd;
 
 use super::sums::add_row;
-use super::{Context, Kernel, Problem, Size};
+use super::{Kernel, Problem, Size};
+use crate::Context;
 use crate::micro::{
     CHUNK_ROWS, OuterTile, PANEL, accumulate, by_panel, by_rows, row_from, row_of, twice_the_rows,
 };

@@ -18,7 +18,7 @@ pub mod winograd;
 mod sums;
 
 use crate::view::{Shape, Target, View};
-use crate::{Isa, Threads};
+use crate::{Context, Threads};
 
 /// What is convolved.
 #[derive(Clone, Copy, Debug)]
@@ -89,15 +89,6 @@ impl Size {
     pub fn flops(&self) -> u64 {
         2 * self.output().len() as u64 * (self.taps() * self.in_c) as u64
     }
-}
-
-/// Threads and instruction set, handed to every kernel.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// Workers.
-    pub threads: &'a Threads,
-    /// Vector instructions.
-    pub isa: Isa,
 }
 
 /// One way to convolve. All agree with [`mod@reference`] within docs/numerics.md.

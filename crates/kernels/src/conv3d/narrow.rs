@@ -27,7 +27,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::sums::{RUN, Sums};
-use super::{Context, Kernel, Problem, Size};
+use super::{Kernel, Problem, Size};
+use crate::Context;
 use crate::micro::{
     CHUNK, CHUNK_ROWS, PANEL, PAST_CACHES, mul_add, prefetch, row_from, row_of, stream, streamed,
 };

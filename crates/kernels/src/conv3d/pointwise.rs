@@ -18,7 +18,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::sums::add_row;
-use super::{Context, Kernel, Problem, Size};
+use super::{Kernel, Problem, Size};
+use crate::Context;
 use crate::micro::{PANEL, mul_add, row_of};
 use crate::threads::{LINE, Shared};
 use crate::view::{Region, Target, vector};

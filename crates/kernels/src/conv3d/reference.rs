@@ -1,7 +1,8 @@
 //! The truth: nested loops, sums in f64, no tuning. (It writes its input out
 //! once, which makes it bearable in tests; a kernel in use allocates nothing.)
 
-use super::{Context, Kernel, Problem, Size};
+use super::{Kernel, Problem, Size};
+use crate::Context;
 use crate::view::{Shape, Target, View};
 
 /// Plain convolution.

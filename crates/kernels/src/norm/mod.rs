@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use crate::conv3d::Context;
+use crate::Context;
 use crate::micro::{PANEL, PAST_CACHES, doubles_of, prefetch, widened};
 use crate::view::{Lanes, Shape, Source, Transform, load_lanes, store_lanes};
 pub use pooled::Unpool;

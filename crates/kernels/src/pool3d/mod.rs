@@ -12,7 +12,7 @@ pub mod reference;
 
 use pulp::{Simd, WithSimd};
 
-use crate::conv3d::Context;
+use crate::Context;
 use crate::view::{Lanes, Shape, Source, load_lanes, store_lanes};
 
 /// Output shape for an input whose extents the window divides.

@@ -21,7 +21,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::{Problem, Size};
-use crate::conv3d::{Context, transpose};
+use crate::Context;
+use crate::conv3d::transpose;
 use crate::micro::{
     Aligned, CHUNK, CHUNK_ROWS, ChunkProduct, OuterProduct, PANEL, PAST_CACHES, prefetch, stream,
     streamed,

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::norm::{Normalised, Unpool};
-use unet3d_kernels::{Region, Source, Target, Threads, Transform, View, conv3d, norm, upconv3d};
+use unet3d_kernels::{
+    Context, Region, Source, Target, Threads, Transform, View, conv3d, norm, upconv3d,
+};
 
 use super::{Executor, cut, lap, places, source, sources, split};
 use crate::config::Normalisation;

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rand::Rng;
-use unet3d_kernels::conv3d::Context;
 use unet3d_kernels::random::{Stream, generator};
-use unet3d_kernels::{Dropout, Pooled, Target, Threads, View, conv3d, norm, pool3d, upconv3d};
+use unet3d_kernels::{
+    Context, Dropout, Pooled, Target, Threads, View, conv3d, norm, pool3d, upconv3d,
+};
 
 use super::{Executor, lap, places, source, sources, split};
 use crate::config::Normalisation;

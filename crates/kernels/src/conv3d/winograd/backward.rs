@@ -22,7 +22,8 @@ use super::form::{self, MOST};
 use super::forward::cut;
 use super::input::{Load, region};
 use super::tile::{self, Buffer, Lines, OUTPUTS, Tiles, load, output_at, output_lines};
-use crate::conv3d::{Context, Problem, Size};
+use crate::Context;
+use crate::conv3d::{Problem, Size};
 use crate::micro::{Aligned, CHUNK_ROWS, OuterProduct, PANEL};
 use crate::threads::Shared;
 

@@ -33,7 +33,8 @@ mod forward;
 
 mod backward;
 
-use super::{Context, Kernel, Problem, Size};
+use super::{Kernel, Problem, Size};
+use crate::Context;
 use crate::view::Target;
 
 /// Winograd convolution; channels in multiples of 16, kernels with at least

@@ -11,7 +11,8 @@ use super::cut::Cut;
 use super::form::{self, MOST};
 use super::input::CHANNELS;
 use super::tile::{copy, load, store};
-use crate::conv3d::{Context, Size};
+use crate::Context;
+use crate::conv3d::Size;
 use crate::micro::{Aligned, PANEL, PAST_CACHES, stream, streamed};
 use crate::threads::Shared;
 
