@@ -19,7 +19,6 @@ use pulp::{Simd, WithSimd};
 
 use super::cut::Cut;
 use super::form::{self, MOST};
-use super::forward::cut;
 use super::input::{Load, region};
 use super::tile::{self, Buffer, Lines, OUTPUTS, Tiles, load, output_at, output_lines};
 use crate::Context;
@@ -63,7 +62,7 @@ fn balanced(all: usize, most: usize) -> usize {
 
 impl Parts {
     fn new(size: &Size) -> Self {
-        let cut = cut(size);
+        let cut = Cut::of(size);
         let mut room = SUMS / cut.frequencies();
         loop {
             let parts = Self::of(size, cut, room);

@@ -20,6 +20,11 @@ pub(super) struct Cut {
 }
 
 impl Cut {
+    /// Cuts into blocks of one register tile's rows, whatever the schedule.
+    pub(super) fn of(size: &Size) -> Self {
+        Self::new(size, CHUNK_ROWS)
+    }
+
     /// Cuts into blocks of about `block` tiles.
     pub(super) fn new(size: &Size, block: usize) -> Self {
         let out = size.output().space;

@@ -63,11 +63,6 @@ const STRETCH: usize = 6 << 20;
 /// weights from memory.
 const BESIDE: usize = 4;
 
-/// Blocks of one register tile's rows, whatever the schedule.
-pub(super) fn cut(size: &Size) -> Cut {
-    Cut::new(size, CHUNK_ROWS)
-}
-
 /// How tiles and output channels are batched.
 struct Batches {
     cut: Cut,
@@ -142,7 +137,7 @@ fn tiles(cut: &Cut, blocks: usize) -> usize {
 /// Floats of scratch memory with `threads` workers: never less than with fewer, though
 /// four that go alone may need more than five together.
 pub(super) fn scratch(size: &Size, threads: usize) -> usize {
-    let cut = cut(size);
+    let cut = Cut::of(size);
     (1..=threads)
         .map(|threads| floats(size, cut, threads))
         .max()
@@ -187,7 +182,7 @@ pub(super) fn run(
     scratch: &mut [f32],
 ) {
     let size = problem.size();
-    let batches = Batches::new(&size, cut(&size), context.threads.count());
+    let batches = Batches::new(&size, Cut::of(&size), context.threads.count());
     let cut = &batches.cut;
     let kernels = cut.frequencies() * size.in_c * batches.outputs;
     let (kernels, scratch) = scratch.split_at_mut(kernels);

@@ -67,11 +67,11 @@ impl Kernel for Winograd {
     }
 
     fn parts(&self, size: &Size) -> usize {
-        forward::cut(size).count()
+        cut::Cut::of(size).count()
     }
 
     fn pools(&self, size: &Size, window: [usize; 3]) -> Option<[usize; 3]> {
-        let m = forward::cut(size).m;
+        let m = cut::Cut::of(size).m;
         // A window is inside one tile then.
         let inside = (0..3).all(|axis| m[axis].is_multiple_of(window[axis]));
         inside.then_some(m)
