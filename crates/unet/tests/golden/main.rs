@@ -18,9 +18,9 @@ mod compare;
 
 use case::Case;
 use compare::{Comparison, largest, relative, sum};
-use unet3d_kernels::Threads;
 use unet3d_kernels::conv3d::Method;
 use unet3d_kernels::softmax::{Problem, weighted_loss};
+use unet3d_kernels::{Isa, Threads};
 use unet3d_unet::{Executor, Mode, Normalisation, Plan, Preset, UNetConfig};
 
 #[test]
@@ -98,16 +98,19 @@ fn formula_repeats_the_script() {
     assert!(input == case.computed_input(input.len()), "input");
 }
 
-/// A small network, complete, by every way to convolve.
+/// A small network, complete, by every way to convolve and every instruction set of
+/// this machine.
 fn small(name: &str) {
-    for method in [Method::Fastest, Method::Direct] {
-        small_by(name, method);
+    for isa in Isa::available() {
+        for method in [Method::Fastest, Method::Direct] {
+            small_by(name, method, isa);
+        }
     }
 }
 
-fn small_by(name: &str, method: Method) {
+fn small_by(name: &str, method: Method, isa: Isa) {
     let case = Case::read(name);
-    let mut comparison = Comparison::new(&format!("{name}, {method:?}"));
+    let mut comparison = Comparison::new(&format!("{name}, {method:?}, {}", isa.name()));
     let threads = Threads::new(2).unwrap();
     let (shape, input) = case.tensor("input");
     let (batch, size) = (shape[0], [shape[1], shape[2], shape[3]]);
@@ -124,6 +127,7 @@ fn small_by(name: &str, method: Method) {
         plan.output_shape() == *shape,
     );
     let got = Executor::new(network, &plan)
+        .with_isa(isa)
         .with_method(method)
         .forward(&threads, &parameters, &input, None)
         .to_vec();
@@ -137,7 +141,9 @@ fn small_by(name: &str, method: Method) {
 
     // The first training step: logits, loss, gradients, running statistics.
     let plan = Plan::new(network, batch, size, Mode::Train, 2).unwrap();
-    let mut executor = Executor::new(network, &plan).with_method(method);
+    let mut executor = Executor::new(network, &plan)
+        .with_isa(isa)
+        .with_method(method);
     let (shape, want) = case.tensor("logits_train");
     let logits = executor
         .forward(&threads, &parameters, &input, None)
@@ -243,10 +249,13 @@ fn preset(name: &str, preset: Preset) {
     );
     let parameters = case.computed_parameters();
     let input = case.computed_input(batch * d * h * w * c);
-    let mut executor = Executor::new(&case.network, &plan);
-    let got = executor.forward(&threads, &parameters, &input, None);
     let bound = relative(case.about.terms, case.depth()) * largest(&want);
-    comparison.tensor("logits", &shape, got, &want, bound);
+    for isa in Isa::available() {
+        let mut executor = Executor::new(&case.network, &plan).with_isa(isa);
+        let got = executor.forward(&threads, &parameters, &input, None);
+        let what = format!("logits by {}", isa.name());
+        comparison.tensor(&what, &shape, got, &want, bound);
+    }
     comparison.finish();
 }
 
