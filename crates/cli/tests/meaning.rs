@@ -330,7 +330,7 @@ fn a_class_of_no_held_out_slice_is_not_in_the_score_of_an_interpolation() {
     // the one held out; annotated are z = 3, 11 and 19, held out is 11.
     for (i, value) in values.iter_mut().enumerate() {
         let (z, y) = (i / 256, i / 16 % 16);
-        if (z < 10 || z > 12) && y < 8 {
+        if !(10..=12).contains(&z) && y < 8 {
             *value = 3;
         }
     }

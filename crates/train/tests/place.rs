@@ -64,7 +64,7 @@ impl Made {
             u8::from(squared < 6.0) + u8::from(squared < 2.0)
         };
         let values: Vec<u8> = (0..count).map(class).collect();
-        let volume = |samples| Volume::new(geometry.clone(), 1, samples).unwrap();
+        let volume = |samples| Volume::new(geometry.clone(), 1, samples).expect("parts agree");
         let mut gray = |low: i16| {
             let values = values.iter().map(|v| low + 50 * i16::from(*v));
             let noise: Vec<i16> = values.map(|v| v + random.random_range(-9..10)).collect();
@@ -92,7 +92,7 @@ impl Made {
             (&self.mask, path("mask")),
         ];
         for ((volume, path), turn) in files.iter().zip(turns) {
-            unet3d_volume::write(path, &turn.volume(volume)).unwrap();
+            unet3d_volume::write(path, &turn.volume(volume)).expect("writes");
         }
         let [a, b, labels, mask] = files.map(|(_, path)| path);
         CaseFiles {
@@ -126,7 +126,8 @@ fn load(cases: Vec<CaseFiles>) -> Vec<Case> {
         ignore_geometry: false,
         orientation: None,
     };
-    set.load(Split::Train, &Normalise::default()).unwrap()
+    set.load(Split::Train, &Normalise::default())
+        .expect("reads")
 }
 
 /// A turn of its own for each file of a case, of which the first goes through all 48.

@@ -226,7 +226,7 @@ impl Volume {
             shape: kept,
             world_from_volume,
             spacing_mm: self.geometry.spacing_mm,
-            forms: self.geometry.forms.as_ref().map(|f| f.from_voxel(start)),
+            forms: self.geometry.forms.as_ref().map(|f| f.beginning_at(start)),
         };
         let placed = self.placed.as_ref().map(|placed| placed.cropped(&ranges));
         Ok(Self {

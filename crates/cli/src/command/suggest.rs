@@ -181,7 +181,7 @@ impl Suggest {
         let source = self.image.display().to_string();
         let axes = self.directions.iter().map(|direction| {
             let axis = direction.axis(&image.geometry, &source);
-            Ok(axis.context("--directions")?)
+            axis.context("--directions")
         });
         let axes: Vec<usize> = axes.collect::<anyhow::Result<_>>()?;
         ensure!(

@@ -142,13 +142,13 @@ fn trust(out: &mut String, trust: &Trust<'_>) {
         let _ = writeln!(out, "<div class=\"card\"><p>{sentence}</p></div>");
         return;
     };
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<div class=\"card trust\"><div>{diagram}</div>\
          <div><p>{sentence}</p><p class=\"key\">Of all voxels that the network is, say, 80 % certain of, 80 % should be right: \
          points on the diagonal. Above it the network knows more than it says, below it less. \
          <b class=\"b\">Orange</b>: as the network says; <b class=\"a\">blue</b>: calibrated, each slice with what the others teach. \
-         The larger a point, the more voxels.</p></div></div>\n",
+         The larger a point, the more voxels.</p></div></div>",
     );
 }
 

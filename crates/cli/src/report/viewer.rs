@@ -182,10 +182,10 @@ fn data(out: &mut String, painter: &Painter<'_>, directions: &[Direction], id: u
         })
         .collect();
     let differences = DIFFERENCES.map(|(_, colour)| format!("\"{}ff\"", palette::css(colour)));
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<script type=\"application/json\" id=\"slices-{id}-data\">{{\"label\":{},\"classes\":[{}],\"shown\":[{}],\
-         \"doubts\":[{}],\"difference\":[\"#00000000\",{}],\"axes\":[\n",
+         \"doubts\":[{}],\"difference\":[\"#00000000\",{}],\"axes\":[",
         json_string(&painter.slices.name),
         colours.join(","),
         shown.join(","),

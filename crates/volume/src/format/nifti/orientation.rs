@@ -44,7 +44,7 @@ pub struct Forms {
 
 impl Forms {
     /// The forms of the part that begins at voxel `[z, y, x]`.
-    pub(crate) fn from_voxel(&self, start: [usize; 3]) -> Self {
+    pub(crate) fn beginning_at(&self, start: [usize; 3]) -> Self {
         let mut forms = self.clone();
         let [z, y, x] = start.map(|v| v as f64);
         // In the unit of the header, as its numbers are.

@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Volume, Error> {
     };
     let open = || -> Result<png::Reader<BufReader<File>>, Error> {
         let file = File::open(path).map_err(opened)?;
-        let mut decoder = Decoder::new_with_limits(BufReader::new(file), limits.clone());
+        let mut decoder = Decoder::new_with_limits(BufReader::new(file), limits);
         decoder.set_transformations(Transformations::IDENTITY);
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);

@@ -31,7 +31,9 @@ fn nifti_headers_are_read_as_nibabel_reads_them() {
     let before = volume(NumberType::I16, 1, [3, 4, 5]);
     let whole = bytes_of("a.nii", &before);
     // Changes of the header, and a word of the note; none where nothing is told.
-    let cases: &[(&[(usize, &[u8])], Option<&str>)] = &[
+    /// Bytes put at offsets, and what is then told.
+    type Changed<'a> = (&'a [(usize, &'a [u8])], Option<&'a str>);
+    let cases: &[Changed<'_>] = &[
         // Sizes of 0 beyond z.
         (
             &[(40, &4i16.to_le_bytes()), (48, &0i16.to_le_bytes())],

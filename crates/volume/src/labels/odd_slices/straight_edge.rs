@@ -115,12 +115,10 @@ pub(super) fn straight_edge(slice: &Plane, neighbours: &[Plane]) -> Option<(usiz
         views
             .filter_map(|view| Edge::of(slice, piece, view))
             .find(|edge| {
-                let agreements = others
+                let mut agreements = others
                     .iter()
                     .map(|o| edge.agreement_if_cut(slice, piece, o, &rule));
-                let best = agreements.fold(Some(0.0), |best: Option<f64>, agreement| {
-                    Some(best?.max(agreement?))
-                });
+                let best = agreements.try_fold(0f64, |best, agreement| Some(best.max(agreement?)));
                 best.is_some_and(|best| best >= rule.agreement)
             })
             .map(|edge| edge.middle)

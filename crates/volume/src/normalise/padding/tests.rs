@@ -65,7 +65,7 @@ fn what_stands_outside_the_field_of_view_is_padding() {
     // Slices that were not recorded, on one side, on all, and a single one.
     let sides: [fn([usize; 3]) -> bool; 5] = [
         |[z, ..]| z >= 12,
-        |[z, y, x]| z < 2 || z > 13 || !(3..21).contains(&y) || !(3..21).contains(&x),
+        |[z, y, x]| !(2..=13).contains(&z) || !(3..21).contains(&y) || !(3..21).contains(&x),
         |[z, ..]| z == 0,
         |[.., x]| x == 23,
         // A cap in the middle of a face, which a crop left of what is outside.
@@ -145,7 +145,7 @@ fn ordinary_images_have_no_padding() {
         }
         k as f64
     };
-    let cell = |p: [usize; 3]| (p[1] / 6 + p[2] / 6 + p[0] / 5) % 2 == 0;
+    let cell = |p: [usize; 3]| (p[1] / 6 + p[2] / 6 + p[0] / 5).is_multiple_of(2);
     let ordinary: Vec<(&str, Vec<f32>)> = vec![
         ("an MR", channel(|i, _| (300.0 + 80.0 * normal(i)).round())),
         (
