@@ -274,6 +274,41 @@ fn a_bad_line_in_the_log_does_not_forbid_resuming() {
     }
 }
 
+#[test]
+fn predict_twice_into_one_folder() {
+    let folder = Folder::new();
+    folder.bytes("m.safetensors", &model(1).to_bytes().expect("bytes"));
+    for (seed, name) in ["a.nii", "b.nii", "slices"].into_iter().enumerate() {
+        folder.volume(name, &blobs([16, 16, 16], seed).0);
+    }
+    for name in ["a.nii", "slices"] {
+        let first = run_well(&folder, &format!("predict @m.safetensors @{name} -o @out/"));
+        let files = folder.files();
+        // The same again would replace it, and says so.
+        let ran = refused(
+            &folder,
+            &format!("predict @m.safetensors @{name} -o @out/"),
+            &["--overwrite"],
+        );
+        assert_eq!(folder.files(), files, "{first:?} then {ran:?}");
+        run_well(
+            &folder,
+            &format!("predict @m.safetensors @{name} -o @out/ --overwrite"),
+        );
+        assert_eq!(folder.files(), files);
+    }
+    // Another one lies beside the first, never within.
+    run_well(&folder, "predict @m.safetensors @b.nii -o @out/");
+    let results = fs::read_dir(folder.path("out")).expect("listed");
+    let mut shapes = Vec::new();
+    for result in results {
+        let path = result.expect("an entry").path();
+        let volume = unet3d_volume::read(&path).unwrap_or_else(|e| panic!("{e}"));
+        shapes.push(volume.geometry.shape);
+    }
+    assert_eq!(shapes, [[16; 3]; 3], "{:?}", folder.files());
+}
+
 #[cfg(unix)]
 #[test]
 fn links_where_temporary_files_will_be() {
