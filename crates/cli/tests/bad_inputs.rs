@@ -87,7 +87,7 @@ fn unknown_format() {
     refused(
         &folder,
         "info @notes.txt",
-        &["notes.txt", "format", "NIfTI"],
+        &["notes.txt", "text file", "NIfTI"],
     );
 }
 

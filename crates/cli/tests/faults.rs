@@ -163,9 +163,15 @@ fn a_killed_run_frees_its_folder_and_its_temporary_files_go() {
     config(&folder, 100_000);
     let mut resume = "";
     for _ in 0..3 {
-        let mut child = start(&folder, &format!("{TRAIN} {resume}"));
         let checkpoint = folder.path("run/checkpoint.safetensors");
-        wait_until("a checkpoint", || checkpoint.exists());
+        let written = || {
+            fs::metadata(&checkpoint)
+                .and_then(|file| file.modified())
+                .ok()
+        };
+        let before = written();
+        let mut child = start(&folder, &format!("{TRAIN} {resume}"));
+        wait_until("a checkpoint of this run", || written() > before);
         // Meanwhile nobody else.
         refused(&folder, &format!("{TRAIN} --resume"), &["another run"]);
         child.kill().expect("killed");

@@ -262,7 +262,7 @@ fn a_prediction_of_one_image_shows_every_slice_and_volumes() {
 }
 
 #[test]
-fn a_prediction_of_many_images_is_one_small_page_in_their_folder() {
+fn a_prediction_of_many_images_is_one_small_page_beside_their_folder() {
     let folder = pair();
     for i in 0..3 {
         let (image, _) = blobs(SHAPE, i);
@@ -274,7 +274,7 @@ fn a_prediction_of_many_images_is_one_small_page_in_their_folder() {
     let predict = "predict @m.unet3d.safetensors @images -o @out";
     let ran = run(&folder, predict);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    let page = page(&folder, "out/report.html");
+    let page = page(&folder, "out.html");
     assert_holds(
         &page,
         &[
@@ -288,12 +288,12 @@ fn a_prediction_of_many_images_is_one_small_page_in_their_folder() {
     // Image and result of each.
     assert_eq!(page.matches("<img alt=").count(), 3 * 2);
     // The report is no volume: what reads the folder passes it over.
-    assert!(!ran.stdout.contains("report-2"));
+    assert!(!ran.stdout.contains("out-2"));
     for name in ["a <0>.nii.gz", "a <1>.nii.gz", "a <2>.nii.gz"] {
         std::fs::remove_file(folder.path("out").join(name)).expect("removed");
     }
     run(&folder, predict);
-    assert!(folder.path("out/report-2.html").is_file());
+    assert!(folder.path("out-2.html").is_file());
 }
 
 #[test]

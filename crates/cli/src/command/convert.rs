@@ -107,12 +107,16 @@ impl Convert {
     }
 }
 
-/// Whether a file holds this volume already, sample by sample and in the same place.
+/// Whether a file holds this volume already: its samples, and of its place what the
+/// format can hold.
 fn holds(path: &Path, volume: &Volume) -> bool {
     unet3d_volume::read(path).is_ok_and(|there| {
+        let (a, b) = (&there.geometry, &volume.geometry);
         there.samples == volume.samples
             && there.channels == volume.channels
-            && there.geometry == volume.geometry
+            && a.shape == b.shape
+            && (a.spacing_mm.is_none() || a.spacing_mm == b.spacing_mm)
+            && (a.world_from_volume.is_none() || a.world_from_volume == b.world_from_volume)
     })
 }
 

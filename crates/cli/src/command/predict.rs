@@ -56,7 +56,8 @@ An image that cannot be predicted is told in a table at the end, the others are
 predicted all the same, and the code is 1.
 
 The report shows every slice of one image (beside its result, ending in .html), or a
-slice of each of several (report.html in the folder), with the volume of each class.")]
+slice of each of several (beside their folder, as OUT.html), with the volume of each
+class.")]
 pub(crate) struct Predict {
     /// Model file or run folder
     #[arg(value_name = "MODEL")]

@@ -129,14 +129,23 @@ pub(super) fn jobs(command: &Predict, model: &Path, expected: &Expected) -> anyh
     })
 }
 
-/// Where the report goes: beside the result of one image, into the folder of several.
-/// There, other calls may have left theirs: it takes a free name.
+/// Where the report goes: beside the result of one image, or beside the folder of
+/// results, which holds one file for each image and nothing else. Other calls may have
+/// left theirs there: it takes a free name.
 fn report(command: &Predict, jobs: &[Job], inputs: &[&Path]) -> anyhow::Result<Option<PathBuf>> {
     let replace = command.overwrite.overwrite;
     let default = || {
         let path = match jobs {
-            [one] => output::beside(&one.out, ".html"),
-            _ => command.out.join("report.html"),
+            [one] if one.out == command.out => output::beside(&one.out, ".html"),
+            _ => match command.out.file_name() {
+                Some(name) => {
+                    let mut name = name.to_owned();
+                    name.push(".html");
+                    command.out.with_file_name(name)
+                }
+                // Such as `.`: nothing lies beside it.
+                None => command.out.join("report.html"),
+            },
         };
         if replace { path } else { output::free(&path) }
     };
