@@ -188,8 +188,11 @@ pub(crate) fn pairs(
     let (a, b) = (items(first)?, items(second)?);
     let folder = |path: &Path, items: &[Item]| path.is_dir() && items[0].paths[0] != path;
     match (folder(first, &a), folder(second, &b)) {
-        (false, false) => return Ok(a.into_iter().zip(b).collect()),
-        (true, true) => {}
+        (false, false) if a.len() == 1 && b.len() == 1 => {
+            return Ok(a.into_iter().zip(b).collect());
+        }
+        // Two folders, or patterns that stand for several files each.
+        (false, false) | (true, true) => {}
         (is_folder, _) => {
             let (folder, file) = if is_folder {
                 (first, second)

@@ -359,3 +359,23 @@ fn a_data_set_with_what_lies_about_in_folders_is_sound() {
     let json = run_well(&folder, "info @data/imagesTr/c0_0000.tif --json").json();
     assert!(json.to_string().contains("2.0"), "{json}");
 }
+
+#[test]
+fn patterns_to_evaluate_pair_by_name() {
+    let folder = Folder::new();
+    for (seed, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let labels = blobs([6, 8, 8], seed).1;
+        folder.volume(&format!("pred/{name}.nii"), &labels);
+        if name != "b" {
+            folder.volume(&format!("truth/{name}.nii"), &labels);
+        }
+    }
+    // b has no truth: it is not scored against that of c.
+    let ran = run(&folder, "evaluate @pred/*.nii @truth/*.nii --dense");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("b.nii"), "{ran:?}");
+    std::fs::remove_file(folder.path("pred/b.nii")).expect("removed");
+    let ran = run_well(&folder, "evaluate @pred/*.nii @truth/*.nii --dense --json");
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one object");
+    assert_eq!(json["mean_iou"], 1.0, "{json}");
+}

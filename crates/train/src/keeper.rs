@@ -195,6 +195,9 @@ impl Keeper {
         ];
         let found = places.into_iter().find_map(|place| {
             let place = free(&place)?;
+            // Made here, so that nobody else's folder is removed below.
+            place.parent().map(fs::create_dir_all);
+            fs::create_dir(&place).ok()?;
             let saved = self.move_to(&place).and_then(|()| {
                 self.write_beginnings(state.curve, state.validations)?;
                 self.save(state, observer)

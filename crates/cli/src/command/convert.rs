@@ -110,13 +110,16 @@ impl Convert {
 /// Whether a file holds this volume already: its samples, and of its place what the
 /// format can hold.
 fn holds(path: &Path, volume: &Volume) -> bool {
+    let ends = |ending: &str| unet3d_volume::name::ends_with(path.as_os_str(), ending);
+    let is_bare = ends(".npy") || ends(".png");
+    let is_tiff = ends(".tif") || ends(".tiff");
     unet3d_volume::read(path).is_ok_and(|there| {
         let (a, b) = (&there.geometry, &volume.geometry);
         there.samples == volume.samples
             && there.channels == volume.channels
             && a.shape == b.shape
-            && (a.spacing_mm.is_none() || a.spacing_mm == b.spacing_mm)
-            && (a.world_from_volume.is_none() || a.world_from_volume == b.world_from_volume)
+            && (is_bare || a.spacing_mm == b.spacing_mm)
+            && (is_bare || is_tiff || a.world_from_volume == b.world_from_volume)
     })
 }
 

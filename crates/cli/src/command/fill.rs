@@ -1,6 +1,7 @@
 //! `fill`: train on the annotated slices of one volume, or interpolate between
 //! them, and segment all of it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -164,7 +165,7 @@ impl Fill {
             image,
             labels,
             truth: None,
-            scheme_flags: scheme.words(),
+            scheme_flags: with_geometry(scheme.words(), by_index),
             config,
             mirrored: self.mirrored,
             sitting: Sitting {
@@ -220,7 +221,7 @@ impl Fill {
             },
             image,
             labels,
-            scheme_flags: scheme.words(),
+            scheme_flags: with_geometry(scheme.words(), self.scheme.ignore_geometry),
         })
     }
 
@@ -289,6 +290,14 @@ impl Fill {
         console.notes(&labels.notes);
         Ok((image, labels))
     }
+}
+
+/// The flags by which the same voxels are meant again.
+fn with_geometry(mut words: Vec<OsString>, by_index: bool) -> Vec<OsString> {
+    if by_index {
+        words.push("--ignore-geometry".into());
+    }
+    words
 }
 
 /// Help that states the default budget as it is.

@@ -226,7 +226,8 @@ impl Suggest {
             .path(&self.image)
             .path(&self.labels)
             .words(["-o", "OUT"])
-            .words(then.words());
+            .words(then.words())
+            .flag_if(self.scheme.ignore_geometry, "--ignore-geometry");
         console.result(format_args!("  {fill}"))?;
         if !more.is_empty() {
             let more: Vec<_> = more.iter().map(|axis| parse::AXES[*axis]).collect();

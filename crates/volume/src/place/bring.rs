@@ -91,6 +91,11 @@ pub fn bring(
     let relation = relate(first, &second.geometry);
     let (mut volume, done) = match relation {
         Ok(Relation::Same) => (second, Done::Same),
+        Ok(Relation::FirstSays) => (second, Done::FirstSays),
+        Ok(Relation::SecondSays) => {
+            first.clone_from(&second.geometry);
+            (second, Done::SecondSays)
+        }
         _ if how.by_index => match first.shape == second.geometry.shape {
             true => (second, Done::ByIndex),
             false => return Err(apart(Why::Shape, first, second.geometry)),
@@ -112,11 +117,6 @@ pub fn bring(
                 placed.placed = None;
             }
             (placed, Done::Placed { turn, within })
-        }
-        Ok(Relation::FirstSays) => (second, Done::FirstSays),
-        Ok(Relation::SecondSays) => {
-            first.clone_from(&second.geometry);
-            (second, Done::SecondSays)
         }
         Err(why) => return Err(apart(why, first, second.geometry)),
     };

@@ -11,6 +11,10 @@ use crate::Geometry;
 /// How far a corner may lie from where it would be exactly, in voxels of the first.
 const TOLERANCE_VOXELS: f64 = 1e-3;
 
+/// How far all of a box may be shifted where headers say angles no better: a tenth
+/// of a voxel changes no label, and nobody means it.
+const BOX_SHIFT_VOXELS: f64 = 0.1;
+
 /// Spacings count as the same within this share, where only spacings are stated:
 /// files round them, TIFF to a fraction of two integers, people to a percent or so.
 pub(crate) const SAME_SPACING: f64 = 0.02;
@@ -112,21 +116,33 @@ fn by_place(
             let last = second.shape[axes[a]] as f64 - 1.0;
             found[0][a] - if reversed[a] { last } else { 0.0 }
         });
+        // How far the nearest and the furthest corner are off.
         let off = |start: [f64; 3]| {
-            let mut most = 0f64;
-            for (corner, found) in corners.iter().zip(&found) {
-                for a in 0..3 {
+            let of_corner = |(corner, found): (&[f64; 3], &[f64; 3])| {
+                let of_axis = |a: usize| {
                     let last = second.shape[axes[a]] as f64 - 1.0;
                     let from_start = if reversed[a] { last } else { 0.0 };
                     let exact = start[a] + from_start + step(a) * corner[axes[a]];
-                    most = most.max((exact - found[a]).abs());
-                }
-            }
-            most
+                    (exact - found[a]).abs()
+                };
+                [0, 1, 2].map(of_axis).into_iter().fold(0.0, f64::max)
+            };
+            let all = corners.iter().zip(&found).map(of_corner);
+            all.fold((f64::INFINITY, 0f64), |(least, most), off| {
+                (least.min(off), most.max(off))
+            })
         };
+        // Rounding of an angle turns a grid about its first voxel, which stays: a grid
+        // that is shifted by a part of a voxel is off at every corner.
+        let shift = match turn.shape(second.shape) == first.shape {
+            true => tolerance.shift,
+            // A box has been turned about a voxel that it may not hold.
+            false => tolerance.all.min(BOX_SHIFT_VOXELS),
+        };
+        let lies = |(least, most): (f64, f64)| least <= shift && most <= tolerance.all;
         let whole = begins.map(f64::round);
-        if off(whole) > tolerance {
-            between |= off(begins) <= tolerance;
+        if !lies(off(whole)) {
+            between |= off(begins).1 <= tolerance.all;
             continue;
         }
         let shape = turn.shape(second.shape);
@@ -201,30 +217,51 @@ pub(crate) fn is_same_place(first: &Geometry, second: &Geometry) -> bool {
         && first.world_from_volume.is_some() == second.world_from_volume.is_some()
 }
 
+/// How far corners may be off, in voxels.
+struct Tolerance {
+    /// The nearest one: offsets are exact but for their rounding.
+    shift: f64,
+    /// Every one: what an angle in f32 cannot say comes in.
+    all: f64,
+}
+
 /// The tolerance, and what the numbers of the headers cannot say exactly.
-fn tolerance_voxels(first: &Geometry, second: &Geometry) -> f64 {
+fn tolerance_voxels(first: &Geometry, second: &Geometry) -> Tolerance {
+    /// Less than half a voxel: further off, another voxel is nearer.
+    const MOST: f64 = 0.45;
     let smallest = |g: &Geometry| {
         let lengths = g.world_from_volume.map(|w| lengths(&w)).unwrap_or([1.0; 3]);
         lengths.into_iter().fold(f64::INFINITY, f64::min)
     };
-    let rounding = precision_mm(first).max(precision_mm(second)) / smallest(first);
-    TOLERANCE_VOXELS + if rounding.is_finite() { rounding } else { 0.0 }
+    let voxels = |mm: fn(&Geometry) -> f64| {
+        let rounding = mm(first).max(mm(second)) / smallest(first);
+        TOLERANCE_VOXELS + if rounding.is_finite() { rounding } else { 0.0 }
+    };
+    Tolerance {
+        shift: voxels(offset_precision_mm).min(MOST),
+        all: voxels(precision_mm).min(MOST),
+    }
 }
 
 /// How far a corner may be off because headers keep a place as f32: the offset, and
 /// the rotation where it went through a quaternion.
 pub(crate) fn precision_mm(geometry: &Geometry) -> f64 {
-    /// A few roundings of f32.
-    const OFFSET: f64 = 4.0 * f32::EPSILON as f64;
     let Some(world) = geometry.world_from_volume else {
         return 0.0;
     };
-    let far = world.iter().map(|row| row[3].abs()).fold(0.0, f64::max);
     let extent = (0..3)
         .map(|a| (lengths(&world)[a] * (geometry.shape[a] as f64 - 1.0)).powi(2))
         .sum::<f64>()
         .sqrt();
-    far * OFFSET + quaternion_angle(&world) * extent
+    offset_precision_mm(geometry) + quaternion_angle(&world) * extent
+}
+
+/// The part of it that is the rounding of the offset.
+fn offset_precision_mm(geometry: &Geometry) -> f64 {
+    /// A few roundings of f32.
+    const OFFSET: f64 = 4.0 * f32::EPSILON as f64;
+    let world = geometry.world_from_volume.unwrap_or_default();
+    world.iter().map(|row| row[3].abs()).fold(0.0, f64::max) * OFFSET
 }
 
 /// How much of an angle (radian) a quaternion in f32 cannot say.

@@ -613,3 +613,37 @@ fn errors_of_placed_labels_name_voxels_of_the_image() {
     );
     assert_eq!(found.values[0].share, 7.0 / 8.0);
 }
+
+#[test]
+fn a_shift_by_part_of_a_voxel_is_seen_on_every_grid() {
+    // Tilted by 5 degrees about x: half a turn for the quaternion of an LPS grid, which
+    // says such angles worst.
+    let (sin, cos) = 5f64.to_radians().sin_cos();
+    for (mirror, spacing_mm, shape) in [
+        (-1.0, [1.0, 0.5, 0.5], [200, 512, 512]),
+        (1.0, [1.0, 0.5, 0.5], [200, 512, 512]),
+        (-1.0, [0.2, 0.2, 0.2], [500, 1024, 1024]),
+    ] {
+        let [z, y, x] = spacing_mm;
+        let world = [
+            [0.0, 0.0, mirror * x, 90.0],
+            [sin * z, -cos * y, 0.0, 120.0],
+            [cos * z, sin * y, 0.0, -70.0],
+        ];
+        let first = Geometry {
+            spacing_mm: Some(spacing_mm),
+            world_from_volume: Some(world),
+            ..Geometry::of_shape(shape)
+        };
+        assert_eq!(relate(&first, &first), Ok(Relation::Same));
+        for axis in 0..3 {
+            for part in [0.05, 0.25, 0.5] {
+                let mut second = first.clone();
+                let moved = world.map(|row| [row[0], row[1], row[2], row[3] + part * row[axis]]);
+                second.world_from_volume = Some(moved);
+                let found = relate(&first, &second);
+                assert_eq!(found, Err(Why::Between), "{mirror} {axis} {part}");
+            }
+        }
+    }
+}

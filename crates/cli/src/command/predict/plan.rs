@@ -109,10 +109,11 @@ pub(super) fn jobs(command: &Predict, model: &Path, expected: &Expected) -> anyh
             probabilities: place(1),
             uncertainty: place(2),
         };
-        if jobs.iter().any(|j| j.out == job.out) {
+        let taken = |path: &Path| jobs.iter().flat_map(Job::outputs).any(|(_, p)| p == path);
+        if let Some((_, twice)) = job.outputs().into_iter().find(|(_, path)| taken(path)) {
             bail!(
                 "{}: two images would be written there, both are called {}. Predict them separately.",
-                job.out.display(),
+                twice.display(),
                 item.name()
             );
         }
