@@ -31,7 +31,7 @@ pub struct Pooled<'a> {
     pub data: &'a mut [f32],
     /// 1 or 2 along each axis.
     pub window: [usize; 3],
-    /// Of each channel, the factor of the [`Transform`] that will be applied to
+    /// Of each channel, the factor of the [`Transform`](super::Transform) that will be applied to
     /// the pooled values as to the tensor's; only its sign counts: where it is
     /// negative the least value is taken, of which the transform is the largest.
     /// `None` where all are positive.
