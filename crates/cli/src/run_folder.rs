@@ -8,6 +8,8 @@ use unet3d_train::TrainConfig;
 use unet3d_train::lock::Lock;
 use unet3d_train::run::{Rescued, config_of, holds_a_run};
 
+use crate::model_file;
+
 /// The configuration of the run in a folder that goes on, or `None` for a new one.
 /// Looked at long before the data are read; the run itself looks again.
 ///
@@ -30,7 +32,34 @@ pub(crate) fn configuration(folder: &Path, resume: bool) -> anyhow::Result<Optio
             folder.display()
         );
     }
+    // A link is not followed: it is replaced, and what it leads to stays.
+    if let Ok(model) = model_file::find(folder)
+        && !model.is_symlink()
+    {
+        bail!(
+            "{}: is there, a new run in its folder would replace it. Move it away, or choose another folder.",
+            model.display()
+        );
+    }
     Ok(None)
+}
+
+/// Refuses a new run whose files would replace those it learns from.
+///
+/// # Errors
+/// Where the folder is the data set, or the list of cases has the name of a file of runs.
+pub(crate) fn check_apart(folder: &Path, data: &Path) -> anyhow::Result<()> {
+    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    if same(folder, data) || same(&folder.join("config.toml"), data) {
+        bail!(
+            "{}: the run would replace files of its own data. Give it a folder of its own.",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// The error with which a run ends whose folder could not take its last state.

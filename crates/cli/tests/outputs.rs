@@ -223,3 +223,33 @@ fn names_that_are_too_long_are_found_before_the_work() {
         &["256 bytes"],
     );
 }
+
+#[test]
+fn a_new_run_replaces_neither_models_nor_its_own_data() {
+    let folder = folder();
+    folder.volume("data/imagesTr/a.nii", &blobs(SHAPE, 1).0);
+    folder.volume("data/labelsTr/a.nii", &blobs(SHAPE, 1).1);
+    folder.bytes("data/split.tsv", b"case\tsplit\tremark\na\ttrain\tmine\n");
+    folder.bytes("kept/best.unet3d.safetensors", b"a model");
+    let list = "[labels]\ndense = true\n[[case]]\nimage = \"image.nii\"\nlabels = \"dense.nii\"\n";
+    folder.bytes("config.toml", list.as_bytes());
+    let few = "--dense --iterations 1";
+    refused(
+        &folder,
+        &format!("train @data -o @data {few}"),
+        &["data", "its own data"],
+    );
+    refused(
+        &folder,
+        &format!("train @data -o @kept {few}"),
+        &["best.unet3d", "replace"],
+    );
+    let here = folder.path("");
+    let ran = run(
+        &folder,
+        &format!("train @config.toml -o {} --iterations 1", here.display()),
+    );
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let kept = std::fs::read_to_string(folder.path("config.toml")).expect("there");
+    assert_eq!(kept, list);
+}
