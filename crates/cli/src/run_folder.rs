@@ -8,7 +8,7 @@ use unet3d_train::TrainConfig;
 use unet3d_train::lock::Lock;
 use unet3d_train::run::{Rescued, config_of, holds_a_run};
 
-use crate::model_file;
+use crate::{model_file, output};
 
 /// The configuration of the run in a folder that goes on, or `None` for a new one.
 /// Looked at long before the data are read; the run itself looks again.
@@ -49,11 +49,7 @@ pub(crate) fn configuration(folder: &Path, resume: bool) -> anyhow::Result<Optio
 /// # Errors
 /// Where the folder is the data set, or the list of cases has the name of a file of runs.
 pub(crate) fn check_apart(folder: &Path, data: &Path) -> anyhow::Result<()> {
-    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
-    if same(folder, data) || same(&folder.join("config.toml"), data) {
+    if output::same(folder, data) || output::same(&folder.join("config.toml"), data) {
         bail!(
             "{}: the run would replace files of its own data. Give it a folder of its own.",
             folder.display()

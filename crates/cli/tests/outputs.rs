@@ -250,6 +250,7 @@ fn a_new_run_replaces_neither_models_nor_its_own_data() {
         &format!("train @config.toml -o {} --iterations 1", here.display()),
     );
     assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("its own data"), "{ran:?}");
     let kept = std::fs::read_to_string(folder.path("config.toml")).expect("there");
     assert_eq!(kept, list);
 }

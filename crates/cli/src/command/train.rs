@@ -229,7 +229,9 @@ impl Train {
 
     fn plan(&self, console: Console) -> anyhow::Result<Plan> {
         // Long before the data are read.
-        run_folder::check_apart(&self.out, &self.data)?;
+        if !self.resume {
+            run_folder::check_apart(&self.out, &self.data)?;
+        }
         let base = run_folder::configuration(&self.out, self.resume)?.unwrap_or_default();
         let mut config = self.learning.settle(base, &self.machine)?;
         let scheme = self.labels.scheme()?.or(config.labels.take());
